@@ -1,0 +1,7 @@
+"""Makes steering vectors for a model from forward passes alone: prototypes, baseline, slope, schedule."""
+
+from __future__ import annotations
+
+from ras_ext.calibration.run import calibrate
+
+__all__ = ["calibrate"]

@@ -1,0 +1,112 @@
+"""Baseline and slope of the risk: where S lies for harmful and for benign requests, and how steeply r rises.
+
+S_base = mean of S over harmful and benign requests, each class weighing half; α = ln 99 / (1 - S_base), so that
+r(S = 1) = 0.99 (arXiv 2510.13698).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ras_ext import ops
+from ras_ext.calibration.prototypes import Advance
+from ras_ext.calibration.typography import write_query
+from ras_ext.conversation import Request
+from ras_ext.errors import CalibrationError
+from ras_ext.prompts import Prompts
+from ras_ext.risk import judge
+
+# A model that cannot read gives rendered queries the same score, harmful or not.
+READS = 0.2
+_FLOOR = 1e-3  # keeps S_base inside (0, 1) for models whose scores are all alike
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Where the threshold lies and from what it was read.
+
+    Attributes:
+        s_base, alpha: baseline and slope.
+        unsafe, safe: similarities S of the harmful and the benign requests, ``(n,)`` f32.
+        source: ``"images"``, ``"rendered"`` (text queries written into images) or ``"text"``.
+    """
+
+    s_base: float
+    alpha: float
+    unsafe: torch.Tensor
+    safe: torch.Tensor
+    source: str
+
+    @property
+    def gap(self) -> float:
+        """Mean S of the harmful requests above that of the benign ones."""
+        return float(self.unsafe.mean() - self.safe.mean())
+
+
+def similarities(
+    model: Any,
+    processor: Any,
+    requests: Sequence[Request],
+    prompts: Prompts,
+    mixture: torch.Tensor,
+    *,
+    gamma: float,
+    n_score: int,
+    batch_size: int,
+    advance: Advance,
+) -> torch.Tensor:
+    """S of each request after stages 1 and 2, ``(n,)`` f32 on the CPU."""
+    found = []
+    for start in range(0, len(requests), batch_size):
+        batch = requests[start : start + batch_size]
+        logits, length, _ = judge(model, processor, batch, prompts, n_score)
+        # The slope and baseline are what is looked for; they do not touch S.
+        found.append(ops.risk_score(logits, length, mixture.to(logits.device), gamma, 1.0, 0.5)[0].cpu())
+        advance(len(batch))
+    return torch.cat(found)
+
+
+def threshold(unsafe: torch.Tensor, safe: torch.Tensor, source: str) -> Baseline:
+    """Baseline and slope from the similarities of both classes.
+
+    Raises:
+        CalibrationError: a similarity is not finite.
+    """
+    if not bool(torch.isfinite(unsafe).all() and torch.isfinite(safe).all()):
+        raise CalibrationError("a similarity is not finite; load the model in bfloat16 or float32 and calibrate again")
+    middle = float(unsafe.mean() + safe.mean()) / 2
+    s_base = min(max(middle, _FLOOR), 1 - _FLOOR)
+    return Baseline(s_base, math.log(99) / (1 - s_base), unsafe, safe, source)
+
+
+def from_images(model: Any, processor: Any, requests: dict[str, list[Request]], **settings: Any) -> Baseline:
+    """The paper's baseline, from labelled image requests (keys ``unsafe`` and ``safe``)."""
+    for label in ("unsafe", "safe"):
+        if not requests[label]:
+            raise CalibrationError(f"the image queries hold none labelled {label!r}; give both, 50 of each if you can")
+    scores = {label: similarities(model, processor, requests[label], **settings) for label in ("unsafe", "safe")}
+    return threshold(scores["unsafe"], scores["safe"], "images")
+
+
+def from_text(model: Any, processor: Any, unsafe: Sequence[str], safe: Sequence[str], **settings: Any) -> Baseline:
+    """The baseline where no image queries are at hand.
+
+    The text queries are written into images; if the model scores those alike, it cannot read them, and the text
+    queries themselves are scored, reformulated without a visual context.
+    """
+    queries = {"unsafe": unsafe, "safe": safe}
+    rendered = {
+        label: [Request.of(write_query(query), "Answer the question in the image.") for query in texts]
+        for label, texts in queries.items()
+    }
+    seen = from_images(model, processor, rendered, **settings)
+    if seen.gap >= READS:
+        return threshold(seen.unsafe, seen.safe, "rendered")
+    plain = {label: [Request.of(None, query) for query in texts] for label, texts in queries.items()}
+    read = from_images(model, processor, plain, **settings)
+    return threshold(read.unsafe, read.safe, "text")

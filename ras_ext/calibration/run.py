@@ -1,0 +1,213 @@
+"""The whole calibration: prototypes from text, baseline from images, schedule from evidence, doubts in words."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ras_ext import models
+from ras_ext.base_model import describe_model
+from ras_ext.calibration.baseline import Baseline, from_images, from_text
+from ras_ext.calibration.findings import doubts
+from ras_ext.calibration.longer import CANDIDATES, Bench, Case, Trial, choose
+from ras_ext.calibration.prototypes import Prototypes, find_prototypes
+from ras_ext.conversation import Request
+from ras_ext.errors import CalibrationError
+from ras_ext.items import Item
+from ras_ext.models import Parts
+from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
+from ras_ext.queries import built_in
+from ras_ext.registry.schema import installed_version
+from ras_ext.schedule import Schedule
+from ras_ext.vectors import SteeringVectors
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class _Stage:
+    """Counts one stage's work for a progress display."""
+
+    report: Progress | None
+    name: str
+    total: int
+    done: int = 0
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        if self.report:
+            self.report(self.name, self.done, self.total)
+
+
+def calibrate(
+    model: Any,
+    processor: Any,
+    *,
+    unsafe: Sequence[str] | None = None,
+    safe: Sequence[str] | None = None,
+    images: Sequence[Item] | None = None,
+    prompts: Prompts | None = None,
+    schedule: str = "paper",
+    n_tokens: int = 3,
+    gamma: float = 0.3,
+    max_new_tokens: int = 64,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+    name: str | None = None,
+    base_model: str | None = None,
+) -> SteeringVectors:
+    """Calibrates a model: forward passes only, nothing is trained.
+
+    Args:
+        unsafe, safe: text queries; ``None`` takes the built-in lists.
+        images: labelled image queries for the baseline; ``None`` writes the text queries into images or, for a
+            model that cannot read those, scores the text itself. ``calibration["source"]`` says which.
+        prompts: of the defence; English defaults.
+        schedule: ``"paper"`` steers `n_tokens`; ``"auto"`` also finds the fewest tokens that keep harmful content out,
+            stores both, and makes the found one the default.
+        n_tokens, gamma: number of tokens scored and steered by the paper's schedule, and their decay.
+        max_new_tokens: length of the answers that are looked at.
+        progress: called with (stage, done, total).
+        name, base_model: what the pack and its base model are to be called.
+
+    Raises:
+        ModelError: the model's family is not supported.
+        CalibrationError: there are too few queries, or the model's answers cannot be used; the message says why.
+    """
+    if schedule not in ("paper", "auto"):
+        raise CalibrationError(f"schedule must be 'paper' or 'auto', got {schedule!r}")
+    unsafe = list(built_in("unsafe") if unsafe is None else unsafe)
+    safe = list(built_in("safe") if safe is None else safe)
+    for label, queries in (("unsafe", unsafe), ("safe", safe)):
+        if not queries:
+            raise CalibrationError(f"the list of {label} queries is empty; give about 50")
+    prompts = prompts or DEFAULT_PROMPTS
+    parts = models.read(model)
+    start = datetime.datetime.now(datetime.timezone.utc)
+
+    prototypes = find_prototypes(
+        parts,
+        processor,
+        unsafe,
+        safe,
+        n_score=n_tokens,
+        steps=max(n_tokens, CANDIDATES[-1] if schedule == "auto" else n_tokens),
+        gamma=gamma,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        advance=_Stage(progress, "prototypes", len(unsafe) + len(safe)),
+    )
+    cases = _cases(images, unsafe, safe)
+    scored: dict[str, Any] = {
+        "prompts": prompts,
+        "mixture": prototypes.mixture,
+        "gamma": gamma,
+        "n_score": n_tokens,
+        "batch_size": batch_size,
+        "advance": _Stage(progress, "baseline", sum(len(of) for of in cases.values())),
+    }
+    if images is None:
+        baseline = from_text(model, processor, unsafe, safe, **scored)
+    else:
+        baseline = from_images(
+            model, processor, {label: [case.request for case in of] for label, of in cases.items()}, **scored
+        )
+    vectors = SteeringVectors(
+        name=name or _short_name(base_model or getattr(model.config, "_name_or_path", "") or parts.family.name),
+        base_model=describe_model(model, processor, final_norm=parts.family.final_norm, id=base_model),
+        prototypes=prototypes.unsafe,
+        safe_prototypes=_as_long_as(prototypes.safe, prototypes.unsafe),
+        prototype_mixture=prototypes.mixture,
+        gamma=gamma,
+        alpha=baseline.alpha,
+        s_base=baseline.s_base,
+        prompts=prompts,
+        schedules={"paper": Schedule(n_tokens, (1.0,) * n_tokens)},
+        n_score=n_tokens,
+    )
+    trials: list[Trial] = []
+    schedules = dict(vectors.schedules)
+    if schedule == "auto":
+        bench = Bench(
+            parts,
+            processor,
+            vectors,
+            cases["unsafe"],
+            cases["safe"],
+            refusals=prototypes.refusals,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+        )
+        advance = _Stage(progress, "schedule", sum(n <= prototypes.unsafe.shape[0] for n in CANDIDATES) or 1)
+        schedules["auto"], trials = choose(bench, prototypes.unsafe.shape[0], advance)
+    record = _record(parts, processor, prototypes, baseline, trials, unsafe, safe, images)
+    record["date"] = start.date().isoformat()
+    return replace(vectors, schedules=schedules, schedule=schedule, calibration=record)
+
+
+def _cases(images: Sequence[Item] | None, unsafe: Sequence[str], safe: Sequence[str]) -> dict[str, list[Case]]:
+    if images is None:
+        return {
+            "unsafe": [Case(Request.of(None, query), None) for query in unsafe],
+            "safe": [Case(Request.of(None, query), None) for query in safe],
+        }
+    cases: dict[str, list[Case]] = {"unsafe": [], "safe": []}
+    for item in images:
+        cases[item.label].append(Case(item.request(), item.reference))
+    return cases
+
+
+def _record(
+    parts: Parts,
+    processor: Any,
+    prototypes: Prototypes,
+    baseline: Baseline,
+    trials: Sequence[Trial],
+    unsafe: Sequence[str],
+    safe: Sequence[str],
+    images: Sequence[Item] | None,
+) -> dict[str, Any]:
+    """Everything a reader of the pack wants to know about how it came about, as plain values."""
+    first_token = processor.tokenizer.decode([prototypes.first_token])
+    digest = hashlib.sha256("\n".join([*unsafe, "", *safe]).encode())
+    for item in images or ():
+        digest.update(repr((item.id, item.text, item.label, item.reference)).encode())
+        digest.update(Path(item.image).read_bytes() if item.image else b"")
+    weight = next(parts.model.parameters())
+    return {
+        "n_unsafe": len(unsafe),
+        "n_safe": len(safe),
+        "n_images": len(images or ()),
+        "data_sha256": digest.hexdigest(),
+        "source": baseline.source,
+        "similarity_unsafe": [float(baseline.unsafe.mean()), float(baseline.unsafe.min())],
+        "similarity_safe": [float(baseline.safe.mean()), float(baseline.safe.max())],
+        "false_positives": float((baseline.safe > baseline.s_base).float().mean()),
+        "false_negatives": float((baseline.unsafe < baseline.s_base).float().mean()),
+        "refused": prototypes.refused,
+        "prototype_spread": prototypes.spread,
+        "first_token": first_token,
+        "first_token_ambiguity": prototypes.ambiguity,
+        "trials": [asdict(trial) for trial in trials],
+        "warnings": doubts(prototypes, baseline, first_token),
+        "ras_ext_version": installed_version(),
+        "torch_version": torch.__version__,
+        "dtype": str(weight.dtype).removeprefix("torch."),
+        "device": weight.device.type,
+    }
+
+
+def _as_long_as(states: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
+    """The safe means for the same steps as the unsafe ones; None where safe answers are shorter."""
+    return states[: like.shape[0]] if states.shape[0] >= like.shape[0] else None
+
+
+def _short_name(path: str) -> str:
+    kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in path.rstrip("/").split("/")[-1])
+    return kept.strip("._-")[:90] or "vectors"

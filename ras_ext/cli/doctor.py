@@ -1,0 +1,81 @@
+"""``ras-ext doctor``: what is installed, which compiled operators are loaded, and what is missing and why."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import ras_ext
+from ras_ext.cli import options
+from ras_ext.cli.output import speaking
+from ras_ext.cli.tables import show_pairs
+
+_PACKAGES = ("transformers", "huggingface-hub", "safetensors", "numpy", "pillow", "typer", "rich", "jinja2", "matplotlib")
+
+
+def doctor(json: options.Json = False) -> None:
+    """Report versions, compiled operators and devices; works with parts missing, and says which."""
+    with speaking(json) as out:
+        found = examine()
+
+        def show() -> None:
+            names = ("ras_ext", "python", "torch", "transformers", "device")
+            pairs = [(name, str(found[name] or "not installed")) for name in names]
+            pairs += [
+                ("CPU operators", "compiled" if found["cpu_ops"] else "plain-torch reference"),
+                ("CUDA operators", ", ".join(found["cuda_archs"]) or "compiled" if found["cuda_ops"] else "none"),
+                ("packages", ", ".join(f"{name} {version or 'missing'}" for name, version in found["packages"].items())),
+                ("remark", found["why"] or "nothing is missing"),
+            ]
+            show_pairs(pairs)
+
+        out.result(found, show)
+
+
+def examine() -> dict[str, Any]:
+    """The state of this installation as plain values; ``why`` says what is missing, in sentences."""
+    packages = {name: _version(name) for name in _PACKAGES}
+    why = [f"the package {name} is missing; install ras-ext again" for name, got in packages.items() if got is None]
+    found: dict[str, Any] = {
+        "ras_ext": ras_ext.__version__,
+        "python": platform.python_version(),
+        "torch": None,
+        "transformers": packages["transformers"],
+        "cpu_ops": False,
+        "cuda_ops": False,
+        "cuda_archs": [],
+        "device": "",
+        "packages": packages,
+        "why": "",
+    }
+    try:
+        import torch
+
+        found["torch"] = torch.__version__
+        found["device"] = _device(torch)
+        from ras_ext import compiled
+
+        status = compiled.status()
+        found.update(cpu_ops=status.cpu_ops, cuda_ops=status.cuda_ops, cuda_archs=list(status.cuda_archs))
+        if status.why:
+            why.append(status.why)
+    # Whatever is broken here is what the user wants to read about.
+    except Exception as error:
+        part = "torch" if found["torch"] is None else "the compiled library"
+        why.append(f"{part} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}")
+    found["why"] = "; ".join(why)
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return f"cpu, {torch.get_num_threads()} threads"

@@ -1,0 +1,105 @@
+"""``ras-ext eval``: defences side by side on labelled requests, resumable, with a report page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ras_ext.cli import options
+from ras_ext.cli.opening import open_model, pack_of
+from ras_ext.cli.output import speaking
+from ras_ext.cli.progress import Watch
+from ras_ext.cli.tables import show_rows
+
+ITEMS = "items.jsonl"
+REPORT = "report.html"
+
+
+def evaluate(
+    model: options.Model,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FILE", help="JSONL file of labelled requests.", show_default=False)
+    ],
+    vectors: options.Vectors = None,
+    defense: Annotated[
+        Optional[list[str]],
+        typer.Option("--defense", help="none, safety_prompt, ras or ras_auto; again for more.", show_default="ras"),
+    ] = None,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            help="Run the undefended model as well where it is not asked for; relative throughput needs it.",
+        ),
+    ] = True,
+    out: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the single answers and the report. Answers that stand there already, "
+            "from a run with the same settings, are not given again.",
+            show_default="a new folder in ras-ext-eval",
+        ),
+    ] = None,
+    batch_size: options.BatchSize = 32,
+    max_new_tokens: options.MaxNewTokens = 64,
+    revision: options.Revision = None,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    json: options.Json = False,
+) -> None:
+    """Measure defences of a model on labelled requests: attack success, over-refusal, utility and throughput."""
+    with speaking(json) as say:
+        names = list(dict.fromkeys(defense or ["ras"]))
+        pack = pack_of(model, vectors)
+        from ras_ext import defenses, evaluation
+        from ras_ext.vectors import load_vectors
+
+        _check(names, pack, defenses.NAMES)
+        items = evaluation.load_items(data)
+        loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)
+        found = load_vectors(pack, model=loaded, processor=processor) if pack else None
+        folder = out or _new_folder(data)
+        folder.mkdir(parents=True, exist_ok=True)
+        say.if_interrupted = f"what was answered is kept, go on with the same command and --out {folder}"
+        with Watch() as watch:
+            report = evaluation.evaluate(
+                [defenses.build(name, loaded, processor, found) for name in names],
+                items,
+                against=("none",) if baseline else (),
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                progress=watch,
+                out=folder / ITEMS,
+                model_name=model,
+            )
+        page = report.write_html(folder / REPORT)
+        if report.resumed:
+            say.note(f"{report.resumed} answers were taken over from {folder / ITEMS}")
+
+        def show() -> None:
+            show_rows(report.rows, f"{model} on {data.name}")
+            typer.echo(f"answers: {report.path}\nreport:  {page}")
+
+        say.result({**report.to_dict(), "report": str(page)}, show)
+
+
+def _check(names: list[str], pack: str | None, known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is no defence; known are {', '.join(known)}", param_hint="--defense")
+        if name.startswith("ras") and pack is None:
+            raise typer.BadParameter(f"the defence {name!r} needs steering vectors; give a PACK", param_hint="--vectors")
+
+
+def _new_folder(data: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    parent = Path("ras-ext-eval")
+    folder, copy = parent / f"{data.stem}-{stamp}", 1
+    while folder.exists():
+        copy += 1
+        folder = parent / f"{data.stem}-{stamp}-{copy}"
+    return folder

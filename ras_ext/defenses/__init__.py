@@ -1,0 +1,38 @@
+"""Ways to answer a batch of requests, defended or not, on one interface, so that they can be compared.
+
+One defence a file; :func:`build` finds them by the name they have in tables and on the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ras_ext.defenses.interface import Defense
+from ras_ext.defenses.ras import RAS
+from ras_ext.defenses.safety_prompt import SafetyPrompt
+from ras_ext.defenses.undefended import Undefended
+from ras_ext.errors import InputError
+from ras_ext.prompts import DEFAULT_PROMPTS
+from ras_ext.vectors import SteeringVectors
+
+__all__ = ["NAMES", "RAS", "Defense", "SafetyPrompt", "Undefended", "build"]
+
+NAMES = ("none", "safety_prompt", "ras", "ras_auto")
+_SCHEDULES = {"ras": "paper", "ras_auto": "auto"}
+
+
+def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None = None) -> Defense:
+    """A defence by name; `vectors` are needed by the RAS ones and lend their prompts to ``safety_prompt``.
+
+    Raises:
+        InputError: no such defence, or it needs vectors and there are none.
+    """
+    if name == "none":
+        return Undefended(model, processor)
+    if name == "safety_prompt":
+        return SafetyPrompt(model, processor, (vectors.prompts if vectors else DEFAULT_PROMPTS).safety)
+    if name not in _SCHEDULES:
+        raise InputError(f"there is no defence {name!r}; known are {', '.join(NAMES)}")
+    if vectors is None:
+        raise InputError(f"the defence {name!r} needs steering vectors; give --vectors PACK")
+    return RAS(model, processor, vectors, schedule=_SCHEDULES[name], name=name)

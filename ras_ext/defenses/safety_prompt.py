@@ -1,0 +1,22 @@
+"""One fixed safety prompt before the question, as AdaShield-S does; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ras_ext.conversation import Request
+from ras_ext.generation import Answer, answer
+
+
+class SafetyPrompt:
+    """The question behind a safety prompt, image and conversation unchanged."""
+
+    name = "safety_prompt"
+
+    def __init__(self, model: Any, processor: Any, prompt: str) -> None:
+        self.model, self.processor, self.prompt = model, processor, prompt
+
+    def answer(self, requests: Sequence[Request], *, max_new_tokens: int, **settings: Any) -> list[Answer]:
+        warned = [request.with_query(f"{self.prompt}\n{request.query}") for request in requests]
+        return answer(self.model, self.processor, warned, max_new_tokens=max_new_tokens, **settings)

@@ -1,0 +1,37 @@
+"""The errors a user of the runtime meets; the pack errors come from the registry."""
+
+from __future__ import annotations
+
+from ras_ext.registry.errors import PackError, PackMismatchError, PackNotFoundError, RasExtError
+
+__all__ = [
+    "CalibrationError",
+    "CompiledLibraryError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "PackError",
+    "PackMismatchError",
+    "PackNotFoundError",
+    "RasExtError",
+]
+
+
+class ModelError(RasExtError):
+    """The model's family is not supported, or a part the defence needs was not found in it."""
+
+
+class InputError(RasExtError):
+    """A request, file or setting cannot be used as given."""
+
+
+class CalibrationError(RasExtError):
+    """The model cannot be calibrated on the given queries."""
+
+
+class CompiledLibraryError(RasExtError):
+    """The compiled library is required and cannot be loaded."""
+
+
+class MissingExtraError(RasExtError):
+    """An optional package is needed; the message names the extra that brings it."""

@@ -1,0 +1,40 @@
+"""On what something was measured: versions, device, threads. A figure without these cannot be compared."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ras_ext
+
+
+def describe(model: Any = None) -> dict[str, Any]:
+    """Plain values; with a model also its dtype and the device it runs on."""
+    found: dict[str, Any] = {
+        "ras_ext": ras_ext.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": metadata.version("transformers"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+        "threads": torch.get_num_threads(),
+    }
+    weight = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
+    if weight is not None:
+        found["dtype"] = str(weight.dtype).removeprefix("torch.")
+        found["device"] = torch.cuda.get_device_name(weight.device) if weight.is_cuda else weight.device.type
+    return found
+
+
+def processor_name() -> str:
+    """The CPU's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,88 @@
+"""The outcome of an evaluation: the table, the single answers behind it, and on what it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ras_ext.errors import InputError
+from ras_ext.evaluation.record import Record
+from ras_ext.evaluation.score import KindRow, Row
+from ras_ext.items import Item
+from ras_ext.vectors import SteeringVectors
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything an evaluation found out.
+
+    Attributes:
+        rows: the table, one row per defence.
+        kinds: the table broken down by label and kind.
+        records: every answer, by defence and then in the order of the items.
+        vectors: the receipt of the steering vectors, None if no defence used any.
+        environment, config: on what and with what settings it was measured.
+        seconds: wall time of this run; resumed: answers that were there before it.
+        path: JSONL file of the records, None if there is none.
+    """
+
+    model: str
+    rows: tuple[Row, ...]
+    kinds: tuple[KindRow, ...]
+    records: tuple[Record, ...]
+    items: tuple[Item, ...]
+    vectors: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+    config: Mapping[str, Any]
+    seconds: float
+    resumed: int = 0
+    path: Path | None = None
+
+    def row(self, defense: str) -> Row:
+        """The row of a defence.
+
+        Raises:
+            InputError: that defence was not run.
+        """
+        for row in self.rows:
+            if row.defense == defense:
+                return row
+        ran = ", ".join(row.defense for row in self.rows)
+        raise InputError(f"the defence {defense!r} was not evaluated; the table has {ran}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table and its circumstances as plain values for JSON."""
+        return {
+            "model": self.model,
+            "vectors": dict(self.vectors) if self.vectors else None,
+            "rows": [row.to_dict() for row in self.rows],
+            "items": str(self.path) if self.path else None,
+            "environment": dict(self.environment),
+            "seconds": self.seconds,
+        }
+
+    def write_html(self, path: str | Path) -> Path:
+        """Writes the report as one self-contained page and returns its path."""
+        from ras_ext.evaluation.page import render
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(self), encoding="utf-8")
+        return path
+
+
+def receipt(vectors: SteeringVectors) -> dict[str, Any]:
+    """The numbers that identify steering vectors and decide what they do."""
+    return {
+        "id": vectors.id,
+        "n_tokens": vectors.n_tokens,
+        "gamma": vectors.gamma,
+        "alpha": vectors.alpha,
+        "s_base": vectors.s_base,
+        "schedule": vectors.schedule,
+        "schedules": {name: schedule.n_tokens for name, schedule in vectors.schedules.items()},
+        "calibrated_on": vectors.calibration.get("source"),
+        "warnings": list(vectors.calibration.get("warnings", ())),
+    }

@@ -1,0 +1,132 @@
+"""Batched generation of chat requests: encoding, the model's own ``generate``, decoding without the padding.
+
+The stages of the method call this with greedy settings, the final answer with whatever the user asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ras_ext.conversation import Request
+from ras_ext.errors import InputError, ModelError
+from ras_ext.models import FAMILIES
+
+# Settings that would change what the first tokens of a judged answer are, whatever the checkpoint's defaults.
+GREEDY: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 50,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer's text and its length in tokens, without padding and end-of-sequence marks."""
+
+    text: str
+    tokens: int
+
+
+def chat_template(processor: Any, model_type: str) -> str | None:
+    """The family's chat template where the checkpoint brings none, else ``None`` (use its own)."""
+    if getattr(processor, "chat_template", None):
+        return None
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            warnings.warn(
+                f"the processor brings no chat template; the usual one of the {family.name} family is used",
+                stacklevel=3,
+            )
+            return family.chat_template
+    raise ModelError("the processor brings no chat template; set processor.chat_template")
+
+
+def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str, torch.Tensor]:
+    """Left-padded model inputs for a batch of requests, on the model's device and in its dtype."""
+    if not requests:
+        raise InputError("a batch needs at least one request, got none")
+    template = chat_template(processor, model.config.model_type)
+    texts = [
+        processor.apply_chat_template(
+            list(request.messages), chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+        for request in requests
+    ]
+    tokenizer = processor.tokenizer
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    images = [image for request in requests for image in request.images]
+    begins = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
+    batch = processor(
+        text=texts,
+        images=images or None,
+        padding=True,
+        padding_side="left",
+        add_special_tokens=not begins,
+        return_tensors="pt",
+    )
+    batch.pop("token_type_ids", None)
+    return {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+        for name, value in batch.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def end_tokens(model: Any) -> list[int]:
+    """The token ids that end an answer."""
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        return []
+    return list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
+
+
+def pad_token(model: Any, processor: Any) -> int:
+    """The id that fills finished rows."""
+    for candidate in (model.generation_config.pad_token_id, processor.tokenizer.pad_token_id, *end_tokens(model)):
+        if candidate is not None:
+            return int(candidate)
+    return 0
+
+
+def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
+    """Texts and lengths of generated rows ``(B, T)``, each cut at its first end token."""
+    ends = set(end_tokens(model))
+    answers = []
+    for row in rows.tolist():
+        length = next((index for index, token in enumerate(row) if token in ends), len(row))
+        text = processor.tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+        answers.append(Answer(text, length))
+    return answers
+
+
+@torch.inference_mode()
+def generate(model: Any, processor: Any, requests: Sequence[Request], **settings: Any) -> Any:
+    """The model's ``generate`` on a batch of requests; returns what transformers returns and the prompt's width."""
+    inputs = encode(model, processor, requests)
+    settings.setdefault("pad_token_id", pad_token(model, processor))
+    return model.generate(**inputs, **settings), inputs["input_ids"].shape[1]
+
+
+def answer(
+    model: Any,
+    processor: Any,
+    requests: Sequence[Request],
+    *,
+    max_new_tokens: int = 128,
+    **settings: Any,
+) -> list[Answer]:
+    """Answers one batch, one answer a request. `settings` go to ``generate`` unchanged."""
+    rows, prompt = generate(model, processor, requests, max_new_tokens=max_new_tokens, **settings)
+    rows = getattr(rows, "sequences", rows)
+    return decode(model, processor, rows[:, prompt:])

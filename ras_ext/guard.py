@@ -1,0 +1,226 @@
+"""The method, composed: look, judge, answer under a dose of refusal that fits the risk.
+
+Stage 1 (reformulate), stage 2 (risk) and stage 3 (steer) for a batch of requests, each row with its own risk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import LogitsProcessorList
+
+from ras_ext import models
+from ras_ext.conversation import Request
+from ras_ext.errors import InputError
+from ras_ext.generation import answer
+from ras_ext.judge import opens_with_refusal
+from ras_ext.risk import Risk, assess
+from ras_ext.schedule import Schedule
+from ras_ext.steer import LogitsCarrier, StateCarrier
+from ras_ext.vectors import SteeringVectors, load_vectors
+
+CARRIERS = ("state", "logits")
+
+# generate() settings under which step n is not one forward pass of one row, or which replace the guard's own input.
+_REFUSED = {
+    "assistant_model": "assisted decoding runs several tokens a pass",
+    "assistant_tokenizer": "assisted decoding runs several tokens a pass",
+    "prompt_lookup_num_tokens": "prompt lookup runs several tokens a pass",
+    "assistant_early_exit": "early exit runs several tokens a pass",
+    "prefill_chunk_size": "a chunked prefill hides which pass writes the first token",
+    "custom_generate": "a custom loop may never reach the last norm",
+    "input_ids": "the guard encodes the request itself",
+    "inputs_embeds": "the guard encodes the request itself",
+    "pixel_values": "the guard encodes the request itself",
+}
+
+
+@dataclass(frozen=True)
+class GuardedAnswer:
+    """An answer with its receipt.
+
+    Attributes:
+        text, tokens: the answer and its length in tokens.
+        risk, similarity, visual_context: what stages 1 and 2 found.
+        refused: whether the text opens with a refusal.
+        dose: risk times the schedule's dose, for every token that was steered.
+        steps: number of steered tokens.
+        schedule, carrier, vectors: name of the schedule, how the dose was carried, id of the vectors.
+        regions: attention and risk per image region; None unless asked for.
+        seconds: wall time of the whole batch this answer was part of.
+    """
+
+    text: str
+    risk: float
+    similarity: float
+    visual_context: str
+    steps: int
+    regions: None
+    tokens: int
+    refused: bool
+    dose: tuple[float, ...]
+    schedule: str
+    carrier: str
+    vectors: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+class Guard:
+    """Defends one model with one set of steering vectors.
+
+    Args:
+        model: a loaded model of a known family, in eval mode.
+        processor: its processor.
+        vectors: made for this model (checked here).
+        carrier: ``"state"`` steers at the last norm, ``"logits"`` as a logits processor; equal for linear heads.
+        schedule: a schedule of the vectors by name, or one's own; ``None`` takes the vectors' default.
+        allow_mismatch: fingerprint fields that may differ between pack and model.
+
+    Raises:
+        ModelError: the model's family is unknown or lacks a part.
+        PackMismatchError: the vectors were made for another model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        vectors: SteeringVectors,
+        *,
+        carrier: str = "state",
+        schedule: str | Schedule | None = None,
+        allow_mismatch: Sequence[str] = (),
+    ) -> None:
+        if carrier not in CARRIERS:
+            raise InputError(f"carrier must be one of {', '.join(CARRIERS)}, got {carrier!r}")
+        self.parts = models.read(model)
+        vectors.check(model, processor, allow_mismatch=tuple(allow_mismatch))
+        self.model = model
+        self.processor = processor
+        self.vectors = vectors if schedule is None else vectors.with_schedule(schedule)
+        self.carrier = carrier
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str | Path,
+        vectors: str | Path | SteeringVectors,
+        *,
+        revision: str | None = None,
+        vectors_revision: str | None = None,
+        device: str | None = None,
+        dtype: Any = "auto",
+        **options: Any,
+    ) -> Guard:
+        """Loads the model and its vectors by name; `options` go to :class:`Guard`."""
+        model, processor = models.load(model_id, revision=revision, device=device, dtype=dtype)
+        if not isinstance(vectors, SteeringVectors):
+            vectors = load_vectors(vectors, revision=vectors_revision)
+        return cls(model, processor, vectors, **options)
+
+    def assess_batch(self, requests: Sequence[Request]) -> list[Risk]:
+        """Stages 1 and 2 only."""
+        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        rows = zip(risk.tolist(), similarity.tolist(), contexts, strict=True)
+        return [Risk(*row) for row in rows]
+
+    def assess(
+        self, image: Image.Image | str | Path | None, text: str, history: Sequence[tuple[str, str]] = ()
+    ) -> Risk:
+        """How risky one request is."""
+        return self.assess_batch([Request.of(image, text, history)])[0]
+
+    def steering(self, risk: float | Sequence[float] | torch.Tensor) -> AbstractContextManager[Any]:
+        """Steers a caller's own ``model.generate`` inside the ``with``, one risk per request of its batch."""
+        return StateCarrier(self.parts, self.vectors, self._risk(risk))
+
+    def logits_processor(self, risk: float | Sequence[float] | torch.Tensor) -> LogitsProcessorList:
+        """The same dose for a caller's own ``generate(logits_processor=...)``."""
+        return LogitsProcessorList([LogitsCarrier(self.parts, self.vectors, self._risk(risk))])
+
+    def generate_batch(
+        self, requests: Sequence[Request], *, max_new_tokens: int = 128, **settings: Any
+    ) -> list[GuardedAnswer]:
+        """All three stages for a batch, each row steered by its own risk.
+
+        `settings` go to the model's ``generate`` for the final answer only; the stages before it are greedy.
+
+        Raises:
+            InputError: a setting under which the defence would not act as described.
+        """
+        start = time.perf_counter()
+        self._refuse(settings)
+        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        carrier: AbstractContextManager[Any] = nullcontext()
+        if self.carrier == "state":
+            carrier = self.steering(risk)
+        else:
+            settings["logits_processor"] = LogitsProcessorList(
+                [*self.logits_processor(risk), *(settings.get("logits_processor") or [])]
+            )
+        with carrier:
+            answers = answer(self.model, self.processor, requests, max_new_tokens=max_new_tokens, **settings)
+        seconds = time.perf_counter() - start
+        guarded = []
+        for one, r, s, context in zip(answers, risk.tolist(), similarity.tolist(), contexts, strict=True):
+            steps = min(len(self.vectors.doses), one.tokens + 1) if r > 0 else 0
+            guarded.append(
+                GuardedAnswer(
+                    text=one.text,
+                    risk=r,
+                    similarity=s,
+                    visual_context=context,
+                    steps=steps,
+                    regions=None,
+                    tokens=one.tokens,
+                    refused=opens_with_refusal(one.text),
+                    dose=tuple(r * dose for dose in self.vectors.doses[:steps]),
+                    schedule=self.vectors.schedule,
+                    carrier=self.carrier,
+                    vectors=self.vectors.id,
+                    seconds=seconds,
+                )
+            )
+        return guarded
+
+    def generate(
+        self,
+        image: Image.Image | str | Path | None,
+        text: str,
+        *,
+        history: Sequence[tuple[str, str]] = (),
+        max_new_tokens: int = 128,
+        **settings: Any,
+    ) -> GuardedAnswer:
+        """Answers one request; see :meth:`generate_batch`."""
+        request = Request.of(image, text, history)
+        return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
+
+    def _risk(self, risk: float | Sequence[float] | torch.Tensor) -> torch.Tensor:
+        given = torch.as_tensor(risk, dtype=torch.float32).reshape(-1)
+        if not bool(((given >= 0) & (given <= 1) | given.isnan()).all()):
+            raise InputError(f"a risk must lie in [0, 1], got {given.tolist()}")
+        return given
+
+    def _refuse(self, settings: dict[str, Any]) -> None:
+        config = settings.get("generation_config")
+        for name, why in _REFUSED.items():
+            if settings.get(name) is not None or getattr(config, name, None) is not None:
+                raise InputError(f"{name} cannot be combined with the guard: {why}")
+        beams = settings.get("num_beams", getattr(config, "num_beams", None)) or 1
+        if settings.get("num_return_sequences", getattr(config, "num_return_sequences", None)) not in (None, 1):
+            raise InputError("num_return_sequences must be 1: a guarded answer is one; use guard.steering(risk)")
+        if beams > 1 and self.carrier == "logits":
+            raise InputError(f"num_beams={beams} needs carrier='state': beams normalise the logits before mixing")

@@ -1,0 +1,31 @@
+"""Stage 1: the model writes one sentence on what in the image matters for safety, and the query is put anew.
+
+Reformulated query = safety prompt + visual context + question (arXiv 2510.13698). The question is not shown to the
+model while it looks, so that it describes the image and does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ras_ext.conversation import Request
+from ras_ext.generation import GREEDY, answer
+from ras_ext.prompts import Prompts
+
+
+def visual_contexts(model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts) -> list[str]:
+    """One sentence of visual context per request, ``""`` for requests without an image."""
+    seen = [index for index, request in enumerate(requests) if request.has_image]
+    contexts = [""] * len(requests)
+    if seen:
+        looking = [requests[index].alone(prompts.visual_context) for index in seen]
+        sentences = answer(model, processor, looking, **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
+        for index, sentence in zip(seen, sentences, strict=True):
+            contexts[index] = sentence.text
+    return contexts
+
+
+def reformulate(request: Request, visual_context: str, prompts: Prompts) -> Request:
+    """The request whose last turn carries safety prompt, visual context and question; its image stays in place."""
+    return request.with_query(prompts.reformulate(request.query, visual_context))
