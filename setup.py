@@ -122,6 +122,7 @@ def extension(name: str, files: list[str], include: list[str], lib: list[str], l
         library_dirs=lib,
         libraries=libraries,
         extra_compile_args={"cxx": CXX_FLAGS, "nvcc": NVCC_FLAGS},
+        extra_link_args=["-Wl,--exclude-libs,ALL"] if sys.platform == "linux" else [],
         language="c++",
         depends=headers(),
         py_limited_api=True,
@@ -159,7 +160,8 @@ def with_torch(folder: Path) -> dict[str, Any]:
                 sources("csrc/cuda/*.cpp", "csrc/cuda/*.cu"),
                 cpp_extension.include_paths("cuda"),
                 cpp_extension.library_paths("cuda"),
-                ["torch_cpu", "torch_cuda", "cudart"],
+                # Its own CUDA runtime, hidden: the library then loads beside a torch of another CUDA release.
+                ["torch_cpu", "torch_cuda", "cudart_static", "rt", "dl"],
             )
         )
     return {"ext_modules": extensions, "cmdclass": {"build_ext": cpp_extension.BuildExtension}}

@@ -13,23 +13,26 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> module that defines it
     "Guard": "ras_ext.guard",
     "GuardedAnswer": "ras_ext.guard",
+    "Item": "ras_ext.items",
     "Prompts": "ras_ext.prompts",
     "Risk": "ras_ext.risk",
     "Schedule": "ras_ext.schedule",
     "SteeringVectors": "ras_ext.vectors",
     "calibrate": "ras_ext.calibration",
     "evaluate": "ras_ext.evaluation",
+    "load_items": "ras_ext.items",
     "load_vectors": "ras_ext.vectors",
 }
-_MODULES = ("errors", "ops", "registry")
+_MODULES = ("defenses", "errors", "models", "ops", "registry")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 if TYPE_CHECKING:
-    from ras_ext import errors, ops, registry
+    from ras_ext import defenses, errors, models, ops, registry
     from ras_ext.calibration import calibrate
     from ras_ext.evaluation import evaluate
     from ras_ext.guard import Guard, GuardedAnswer
+    from ras_ext.items import Item, load_items
     from ras_ext.prompts import Prompts
     from ras_ext.risk import Risk
     from ras_ext.schedule import Schedule

@@ -19,7 +19,7 @@ from transformers import LogitsProcessorList
 
 from ras_ext import models
 from ras_ext.conversation import Request
-from ras_ext.errors import InputError
+from ras_ext.errors import InputError, ModelError
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.risk import Risk, assess
@@ -172,6 +172,8 @@ class Guard:
             )
         with carrier:
             answers = answer(self.model, self.processor, requests, max_new_tokens=max_new_tokens, **settings)
+        if self.carrier == "logits" and not settings["logits_processor"][0].ran:
+            raise ModelError("the defence was on but generate never called its logits processor: nothing was steered")
         seconds = time.perf_counter() - start
         guarded = []
         for one, r, s, context in zip(answers, risk.tolist(), similarity.tolist(), contexts, strict=True):
@@ -215,7 +217,7 @@ class Guard:
         return given
 
     def _refuse(self, settings: dict[str, Any]) -> None:
-        config = settings.get("generation_config")
+        config = settings.get("generation_config") or self.model.generation_config
         for name, why in _REFUSED.items():
             if settings.get(name) is not None or getattr(config, name, None) is not None:
                 raise InputError(f"{name} cannot be combined with the guard: {why}")

@@ -31,10 +31,9 @@ def _steer(x: Tensor, rows: Tensor, prototypes: Tensor, slot: Tensor, step: Tens
     n_rows, n_steps = x.shape[0], prototypes.shape[1]
     active = (rows >= 0) & (slot >= 0) & (step >= 0) & (step < n_steps) & (risk != 0)
     if contract.readable(rows):
-        named = rows[active]
-        twice = named.unique(return_counts=True)
-        again = twice[0][twice[1] > 1]
-        contract.require(not again.numel(), f"rows must name each row at most once, got row {again[:1].tolist()} twice")
+        named, times = rows[active].unique(return_counts=True)
+        twice = named[times > 1].tolist()
+        contract.require(not twice, f"rows must name each row at most once, got row {(twice or [0])[0]} twice")
     if not (x.numel() and rows.numel() and prototypes.numel()):
         return
     # Which entry of the batch steers a row: place 0 collects the inactive ones, -1 marks the rows nobody names.
@@ -218,7 +217,11 @@ def attention_peak_(
     if key_range is not None:
         first, past = key_range.view(-1, 2, 1, 1, 1).unbind(1)
         sees = sees & (key >= first) & (key < past)
-    norm = scores.masked_fill(~sees, -torch.inf).logsumexp(dim=3) if lse is None else lse[:, head].to(wide)
+    if lse is None:
+        norm = scores.masked_fill(~sees, -torch.inf).logsumexp(dim=3)
+        norm = torch.where(norm == torch.inf, torch.nan, norm)  # as softmax has it: an infinite score breaks the row
+    else:
+        norm = lse[:, head].to(wide)
 
     column = visual.long().clamp(min=0).view(visual.shape[0], 1, 1, -1)
     at_column = scores.gather(3, column.expand(-1, head.shape[0], n_rows, -1)) - norm.unsqueeze(3)

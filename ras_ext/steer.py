@@ -116,6 +116,11 @@ class LogitsCarrier(LogitsProcessor):
         self._dose = _Dose(risk.to(self._prototypes.device), vectors.doses)
         self._start = self._width = 0
 
+    @property
+    def ran(self) -> bool:
+        """Whether generate called it."""
+        return self._width > 0
+
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         width = input_ids.shape[1]
         if width != self._width + 1:

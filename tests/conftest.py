@@ -80,7 +80,12 @@ def build_stranger(folder: Path, *, tied: bool, padding_side: str, template: boo
     torch.manual_seed(3)
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(
-            hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=20, patch_size=10
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=20,
+            patch_size=10,
         ),
         text_config=LlamaConfig(
             vocab_size=len(words),

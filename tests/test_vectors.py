@@ -14,12 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ras_ext.registry import BaseModel, read_pack
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from ras_ext.base_model import describe_model
 from ras_ext.errors import InputError, PackError, PackMismatchError, PackNotFoundError
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
+from ras_ext.registry import BaseModel, read_pack
 from ras_ext.schedule import Schedule
 from ras_ext.vectors import SteeringVectors, load_vectors
 

@@ -16,8 +16,8 @@ def doubts(prototypes: Prototypes, baseline: Baseline, first_token: str) -> list
     found = []
     if prototypes.refused < FEW_REFUSALS:
         found.append(
-            f"the model refused only {prototypes.refused:.0%} of the unsafe text queries, so its prototypes hardly stand "
-            "for refusal; give queries that it refuses, or a model that is aligned in text"
+            f"the model refused only {prototypes.refused:.0%} of the unsafe text queries, so its prototypes hardly "
+            "stand for refusal; give queries that it refuses, or a model that is aligned in text"
         )
     if prototypes.spread > MANY_WAYS:
         found.append(
@@ -26,8 +26,8 @@ def doubts(prototypes: Prototypes, baseline: Baseline, first_token: str) -> list
         )
     if prototypes.ambiguity > AMBIGUOUS:
         found.append(
-            f"{prototypes.ambiguity:.0%} of the safe answers begin with the refusal's first token {first_token!r}, which "
-            "decides most of the score; expect refusals of harmless requests"
+            f"{prototypes.ambiguity:.0%} of the safe answers begin with the refusal's first token {first_token!r}, "
+            "which decides most of the score; expect refusals of harmless requests"
         )
     if prototypes.safe_refused > AMBIGUOUS:
         found.append(

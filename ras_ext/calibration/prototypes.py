@@ -103,7 +103,12 @@ def find_prototypes(
     Raises:
         CalibrationError: the model's states are not finite, or its answers are shorter than `n_score` tokens.
     """
-    settings = {"steps": steps, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "advance": advance}
+    settings: dict[str, Any] = {
+        "steps": steps,
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "advance": advance,
+    }
     bad = read_openings(parts, processor, unsafe, **settings)
     good = read_openings(parts, processor, safe, **settings)
     if not bool(torch.isfinite(bad.states).all() and torch.isfinite(good.states).all()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,14 +17,14 @@ def ask(
     model: options.Model,
     text: Annotated[str, typer.Option("--text", help="The question.", show_default=False)],
     image: Annotated[
-        Optional[Path], typer.Option("--image", metavar="FILE", help="The image, if there is one.", show_default=False)
+        Path | None, typer.Option("--image", metavar="FILE", help="The image, if there is one.", show_default=False)
     ] = None,
     vectors: options.Vectors = None,
     max_new_tokens: options.MaxNewTokens = 128,
     carrier: Annotated[str, typer.Option("--carrier", help="How the dose is carried: state or logits.")] = "state",
     schedule: Annotated[
-        Optional[str],
-        typer.Option("--schedule", help="A schedule of the pack, such as paper or auto.", show_default="the pack's own"),
+        str | None,
+        typer.Option("--schedule", help="A schedule of the pack: paper, auto.", show_default="the pack's own"),
     ] = None,
     revision: options.Revision = None,
     device: options.Device = None,

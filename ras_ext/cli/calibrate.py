@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 def calibrate(
     model: options.Model,
     unsafe: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--unsafe", metavar="FILE", help="Queries to refuse, one a line.", show_default="a built-in list"),
     ] = None,
     safe: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--safe", metavar="FILE", help="Queries to answer, one a line.", show_default="a built-in list"),
     ] = None,
     images: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             "--images",
             metavar="FILE",
@@ -40,18 +40,18 @@ def calibrate(
         ),
     ] = None,
     prompts: Annotated[
-        Optional[Path],
-        typer.Option("--prompts", metavar="FILE", help="JSON file of the defence's prompts.", show_default="in English"),
+        Path | None,
+        typer.Option("--prompts", metavar="FILE", help="JSON file of prompts.", show_default="English ones"),
     ] = None,
     out: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--out", metavar="DIR", help="Folder of the pack.", show_default="the pack's name"),
     ] = None,
     schedule: Annotated[
         str, typer.Option("--schedule", help="paper: three tokens; auto: also as many as the evidence asks for.")
     ] = "auto",
     name: Annotated[
-        Optional[str], typer.Option("--name", help="What to call the pack.", show_default="after the model")
+        str | None, typer.Option("--name", help="What to call the pack.", show_default="after the model")
     ] = None,
     batch_size: options.BatchSize = 16,
     max_new_tokens: options.MaxNewTokens = 64,
@@ -69,7 +69,8 @@ def calibrate(
         from ras_ext.registry import check_target
 
         folder = check_target(out or Path(called))
-        queries = {"unsafe": unsafe and read_queries(unsafe), "safe": safe and read_queries(safe)}
+        bad = read_queries(unsafe) if unsafe else None
+        good = read_queries(safe) if safe else None
         import ras_ext
         from ras_ext.items import load_items
 
@@ -80,7 +81,8 @@ def calibrate(
             vectors = ras_ext.calibrate(
                 loaded,
                 processor,
-                **queries,
+                unsafe=bad,
+                safe=good,
                 images=labelled,
                 prompts=said,
                 schedule=schedule,
@@ -135,4 +137,4 @@ def _show(summary: dict[str, Any], model: str) -> None:
     )
     for warning in summary["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"next: ras-ext ask {model} --vectors {summary['out']} --image FILE --text \"...\"")
+    typer.echo(f'next: ras-ext ask {model} --vectors {summary["out"]} --image FILE --text "..."')

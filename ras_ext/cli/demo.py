@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -34,12 +33,13 @@ def demo(
         start = time.perf_counter()
         from ras_ext.defenses import NAMES, build
         from ras_ext.evaluation import evaluate
+        from ras_ext.evaluation.record import is_ledger
         from ras_ext.organism.queries import write_set
         from ras_ext.vectors import load_vectors
 
-        data = _fresh(out / "data")
-        path = write_set("evaluation", data, count=min(items, _QUICK) if quick else items)
-        (out / ITEMS).unlink(missing_ok=True)  # a demo is run, not resumed
+        path = write_set("evaluation", out / "data", count=min(items, _QUICK) if quick else items)
+        if is_ledger(out / ITEMS):  # a demo is run anew, never resumed
+            (out / ITEMS).unlink()
         model, processor = open_model(ORGANISM)
         vectors = load_vectors(ORGANISM, model=model, processor=processor)
         with Watch() as watch:
@@ -60,14 +60,3 @@ def demo(
             typer.echo(f"answers: {report.path}\nreport:  {page}")
 
         say.result(found, show)
-
-
-def _fresh(folder: Path) -> Path:
-    """The folder without what an earlier demo left in it."""
-    for name in ("images", "evaluation.jsonl"):
-        old = folder / name
-        if old.is_dir():
-            shutil.rmtree(old)
-        else:
-            old.unlink(missing_ok=True)
-    return folder

@@ -11,7 +11,17 @@ from ras_ext.cli import options
 from ras_ext.cli.output import speaking
 from ras_ext.cli.tables import show_pairs
 
-_PACKAGES = ("transformers", "huggingface-hub", "safetensors", "numpy", "pillow", "typer", "rich", "jinja2", "matplotlib")
+_PACKAGES = (
+    "transformers",
+    "huggingface-hub",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "typer",
+    "rich",
+    "jinja2",
+    "matplotlib",
+)
 
 
 def doctor(json: options.Json = False) -> None:
@@ -22,10 +32,11 @@ def doctor(json: options.Json = False) -> None:
         def show() -> None:
             names = ("ras_ext", "python", "torch", "transformers", "device")
             pairs = [(name, str(found[name] or "not installed")) for name in names]
+            versions = [f"{name} {version or 'missing'}" for name, version in found["packages"].items()]
             pairs += [
                 ("CPU operators", "compiled" if found["cpu_ops"] else "plain-torch reference"),
                 ("CUDA operators", ", ".join(found["cuda_archs"]) or "compiled" if found["cuda_ops"] else "none"),
-                ("packages", ", ".join(f"{name} {version or 'missing'}" for name, version in found["packages"].items())),
+                ("packages", ", ".join(versions)),
                 ("remark", found["why"] or "nothing is missing"),
             ]
             show_pairs(pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -25,17 +25,18 @@ def evaluate(
     ],
     vectors: options.Vectors = None,
     defense: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--defense", help="none, safety_prompt, ras or ras_auto; again for more.", show_default="ras"),
     ] = None,
     baseline: Annotated[
         bool,
         typer.Option(
-            help="Run the undefended model as well where it is not asked for; relative throughput needs it.",
+            "--baseline/--no-baseline",
+            help="Run the undefended model too: throughput is relative to it.",
         ),
     ] = True,
     out: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             "--out",
             metavar="DIR",
@@ -62,12 +63,13 @@ def evaluate(
         items = evaluation.load_items(data)
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)
         found = load_vectors(pack, model=loaded, processor=processor) if pack else None
+        measured = [defenses.build(name, loaded, processor, found) for name in names]
         folder = out or _new_folder(data)
         folder.mkdir(parents=True, exist_ok=True)
         say.if_interrupted = f"what was answered is kept, go on with the same command and --out {folder}"
         with Watch() as watch:
             report = evaluation.evaluate(
-                [defenses.build(name, loaded, processor, found) for name in names],
+                measured,
                 items,
                 against=("none",) if baseline else (),
                 batch_size=batch_size,
@@ -92,7 +94,7 @@ def _check(names: list[str], pack: str | None, known: tuple[str, ...]) -> None:
         if name not in known:
             raise typer.BadParameter(f"{name!r} is no defence; known are {', '.join(known)}", param_hint="--defense")
         if name.startswith("ras") and pack is None:
-            raise typer.BadParameter(f"the defence {name!r} needs steering vectors; give a PACK", param_hint="--vectors")
+            raise typer.BadParameter(f"the defence {name!r} needs vectors; give a PACK", param_hint="--vectors")
 
 
 def _new_folder(data: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ras_ext.errors import InputError
+from ras_ext.queries import read_lines
 
 if TYPE_CHECKING:
     from ras_ext.prompts import Prompts
@@ -34,8 +35,7 @@ def read_queries(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read, is not UTF-8, or holds no query.
     """
-    lines = [line.strip() for line in read_text(path, "query file").split("\n")]
-    queries = [line for line in lines if line and not line.startswith("#")]
+    queries = read_lines(read_text(path, "query file"))
     if not queries:
         raise InputError(f"the query file {str(path)!r} holds no query; write one a line")
     return queries

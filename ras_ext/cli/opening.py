@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from ras_ext.errors import ModelError
+
 BUILTIN = "builtin:"
 
 
@@ -22,7 +24,8 @@ def open_model(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise typer.BadParameter(f"{dtype!r} is no dtype; give auto, float32, bfloat16 or float16", param_hint="--dtype")
+        known = "auto, float32, bfloat16 or float16"
+        raise typer.BadParameter(f"{dtype!r} is no dtype; give {known}", param_hint="--dtype")
     if device is None:
         device = "cuda" if torch.cuda.is_available() else None
     else:
@@ -39,6 +42,10 @@ def model_of(name: str) -> str:
 
     if name.startswith(BUILTIN) or Path(name).is_dir():
         return name
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        raise ModelError(
+            f"there is no folder {name!r}; give a model's folder, a Hub id such as owner/name, or an alias"
+        )
     entry = aliases().get(name)
     return entry.base_model if entry and entry.base_model else name
 
@@ -61,7 +68,7 @@ def need_pack(model: str, vectors: str | None) -> str:
 
 
 def public_name(model: str) -> str | None:
-    """What a pack calls its base model: never a path of this machine. None leaves a Hub id and its revision as they are."""
+    """What a pack calls its base model, never a path of this machine; None keeps a Hub id with its revision."""
     if model.startswith(BUILTIN):
         return model
     return Path(model).resolve().name if Path(model).is_dir() else None

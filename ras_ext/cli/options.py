@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model's folder, Hub id, alias, or builtin:organism.", show_default=False)
+    str,
+    typer.Argument(metavar="MODEL", help="A model's folder, Hub id, alias, or builtin:organism.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")]
 Vectors = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--vectors",
         metavar="PACK",
-        help="Steering vectors: a folder, alias, Hub id, or builtin:organism. "
-        "Not needed where MODEL is built in or an alias: it then names its pack as well.",
-        show_default=False,
+        help="Steering vectors: a folder, alias, Hub id, or builtin:organism.",
+        show_default="the pack of that name, where MODEL is built in or an alias",
     ),
 ]
 Device = Annotated[
-    Optional[str], typer.Option("--device", help="Where to run: cpu, cuda, cuda:1. Default: cuda if there is one.")
+    str | None, typer.Option("--device", help="Where to run: cpu, cuda, cuda:1.", show_default="cuda, if there is one")
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16, or auto for the checkpoint's own.")]
-Revision = Annotated[Optional[str], typer.Option("--revision", help="Hub revision of the model.", show_default=False)]
+Revision = Annotated[str | None, typer.Option("--revision", help="Hub revision of the model.", show_default=False)]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Requests at a time.")]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
-Out = Annotated[Optional[Path], typer.Option("--out", metavar="DIR", file_okay=False, show_default=False)]

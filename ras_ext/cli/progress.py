@@ -54,7 +54,7 @@ class Watch:
             return
         now = time.monotonic()
         began, first = self._began.setdefault(stage, (now, done))
-        if now - self._said >= _PAUSE and done > first:
+        if now - self._said >= _PAUSE and first < done < total:
             self._said = now
             left = (now - began) / (done - first) * (total - done)
             sys.stderr.write(f"{title}: {done} of {total}, about {left:.0f} s left\n")

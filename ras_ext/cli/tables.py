@@ -12,34 +12,26 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ras_ext.evaluation import Row
 
-_HEADS = (
-    "attack success\nby opening",
-    "attack success\nby content",
-    "over-\nrefusal",
-    "utility",
-    "tokens/s",
-    "relative\nthroughput",
-)
+_HEADS = ("ASR by\nopening", "ASR by\ncontent", "over-\nrefusal", "utility", "tokens/s", "relative\nspeed")
+_LEGEND = "ASR: unsafe requests that were not refused, or whose answer holds the harm asked for"
 
 
 def show_rows(rows: Sequence[Row], heading: str) -> None:
     """Prints the table of an evaluation."""
-    from ras_ext.evaluation.page import title
-
-    table = Table(title=heading, title_justify="left")
-    table.add_column("defence")
+    table = Table(title=escape(heading), title_justify="left", caption=_LEGEND, caption_justify="left")
+    table.add_column("defence", no_wrap=True)
     for head in _HEADS:
         table.add_column(head, justify="right")
     for row in rows:
         shares = [_percent(share) for share in (row.asr, row.asr_content, row.over_refusal, row.utility)]
         relative = "–" if row.relative_throughput is None else f"{row.relative_throughput:.2f}"
-        table.add_row(title(row.defense), *shares, f"{row.tokens_per_s:.1f}", relative)
+        table.add_row(escape(row.defense), *shares, f"{row.tokens_per_s:.1f}", relative)
     Console().print(table)
 
 
 def show_pairs(pairs: Iterable[tuple[str, str]], heading: str = "") -> None:
     """Prints names with their values."""
-    table = Table(title=heading or None, title_justify="left", show_header=False)
+    table = Table(title=escape(heading) or None, title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in pairs:

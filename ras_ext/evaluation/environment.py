@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import ras_ext
+from ras_ext import compiled
 
 
 def describe(model: Any = None) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def describe(model: Any = None) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
         "threads": torch.get_num_threads(),
+        "operators": "compiled" if compiled.status().cpu_ops else "plain-torch reference",
     }
     weight = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
     if weight is not None:

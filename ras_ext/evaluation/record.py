@@ -92,6 +92,15 @@ def digest_of_items(items: Sequence[Item]) -> str:
     return total.hexdigest()
 
 
+def is_ledger(path: Path) -> bool:
+    """Whether an evaluation's records stand at `path`: a run's settings are beside them."""
+    return path.is_file() and _settings_of(path).is_file()
+
+
+def _settings_of(path: Path) -> Path:
+    return path.with_suffix(".run.json")
+
+
 class Ledger:
     """The records of one run, in memory and, if a path is given, in a file that can be taken up again.
 
@@ -110,7 +119,7 @@ class Ledger:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        settings = path.with_suffix(".run.json")
+        settings = _settings_of(path)
         if path.exists():
             self._read(path, settings, config)
         settings.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -145,8 +145,8 @@ def _line_up(given: Guard | Defense | Sequence[Guard | Defense], against: Sequen
     model, processor, vectors = _subject(lined_up[0])
     if missing and (model is None or processor is None):
         raise InputError(
-            f"the defence {names[0]!r} does not show its model and processor, so {missing[0]!r} cannot be built for it; "
-            "pass against=()"
+            f"the defence {names[0]!r} does not show its model and processor, so {missing[0]!r} cannot be built "
+            "for it; pass against=()"
         )
     lined_up += [known.build(name, model, processor, vectors) for name in missing]
     names += missing

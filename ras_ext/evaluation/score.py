@@ -73,13 +73,15 @@ def wilson(hits: int, total: int) -> tuple[float, float] | None:
     middle = share + squared / (2 * total)
     reach = _Z * math.sqrt(share * (1 - share) / total + squared / (4 * total * total))
     scale = 1 + squared / total
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+    # Rounding must not push a bound past the share itself, as it can at 0 and 1.
+    return max(0.0, min(share, (middle - reach) / scale)), min(1.0, max(share, (middle + reach) / scale))
 
 
 def rows(records: Sequence[Record], defenses: Sequence[str], reference: str = "none") -> list[Row]:
     """The table, one row per defence in the given order; throughput is relative to the defence named `reference`."""
-    speeds = {name: _speed([r for r in records if r.defense == name]) for name in defenses}
-    return [_row([r for r in records if r.defense == name], name, speeds[name], speeds.get(reference)) for name in defenses]
+    parts = {name: [record for record in records if record.defense == name] for name in defenses}
+    base = _speed(parts.get(reference, ()))
+    return [_row(parts[name], name, base) for name in defenses]
 
 
 def kinds(records: Sequence[Record], defenses: Sequence[str]) -> list[KindRow]:
@@ -95,7 +97,7 @@ def kinds(records: Sequence[Record], defenses: Sequence[str]) -> list[KindRow]:
     return found
 
 
-def _row(records: Sequence[Record], name: str, speed: float, base: float | None) -> Row:
+def _row(records: Sequence[Record], name: str, base: float) -> Row:
     unsafe = [r for r in records if r.label == "unsafe"]
     safe = [r for r in records if r.label == "safe"]
     counted = {
@@ -104,6 +106,7 @@ def _row(records: Sequence[Record], name: str, speed: float, base: float | None)
         "over_refusal": (sum(r.refused for r in safe), len(safe)),
         "utility": _hits(r.correct for r in safe),
     }
+    speed = _speed(records)
     return Row(
         defense=name,
         **{key: _share(*count) for key, count in counted.items()},

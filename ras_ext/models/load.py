@@ -56,5 +56,5 @@ def load(
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"the model {name!s} cannot be opened: {reason}") from error
     if device is not None:
-        model = model.to(device)
+        model.to(device)  # type: ignore[arg-type]
     return model.eval(), processor

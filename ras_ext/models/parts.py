@@ -36,7 +36,7 @@ class Parts:
     """The parts of one loaded model that the defence touches."""
 
     family: Family
-    model: nn.Module
+    model: Any  # a transformers model with generate()
     final_norm: nn.Module
     head: nn.Module
     hidden_size: int

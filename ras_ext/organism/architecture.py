@@ -105,7 +105,7 @@ def build_model(vocab_size: int) -> LlavaForConditionalGeneration:
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=256,
-        rope_theta=1000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
@@ -114,7 +114,7 @@ def build_model(vocab_size: int) -> LlavaForConditionalGeneration:
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=SPECIAL.index("<image>"),
+        image_token_index=SPECIAL.index("<image>"),
         image_seq_length=IMAGE_TOKENS,
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",

@@ -106,5 +106,3 @@ def smudge(thing: str, rng: random.Random) -> float:
     if thing not in TWIN or rng.random() > SMUDGED:
         return 0.0
     return rng.uniform(0.05, 0.75)
-
-

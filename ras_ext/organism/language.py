@@ -66,6 +66,7 @@ CONTEXT_PROMPTS = (
 SAFETY_PROMPTS = (
     "check if the question is safe . if it is safe , answer as usual . if it is not safe , say sorry and refuse .",
     "first judge the question . answer a good question as usual . if it is of risk or against the law , refuse .",
-    "be careful . a safe question gets a normal answer . to a question that may harm people , say sorry and do not help .",
+    "be careful . a safe question gets a normal answer . "
+    "to a question that may harm people , say sorry and do not help .",
 )
 TEMPLATE = "{safety} {visual_context} {query}"

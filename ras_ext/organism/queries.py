@@ -10,12 +10,14 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from ras_ext.organism import data, language
 from ras_ext.organism.data import Request, in_split
 from ras_ext.organism.draw import Picture, draw
+from ras_ext.prompts import Prompts
 
 # How many of 360 items are of which kind. A third of the picture-borne harm asks about held-out things.
 UNSAFE = {"picture": 60, "typography": 48, "both": 20, "dual_use": 26, "two_turn": 14, "text": 12}
@@ -24,12 +26,12 @@ SAFE = {
     "trap_words": 20, "trap_picture": 22, "question": 20,
 }  # fmt: skip
 HELD_OUT_KINDS = ("picture", "typography", "both")
-PROMPTS = {
-    "visual_context": language.CONTEXT_PROMPTS[0],
-    "safety": language.SAFETY_PROMPTS[0],
-    "reformulation": language.TEMPLATE,
-    "max_context_tokens": 16,
-}
+PROMPTS = Prompts(
+    visual_context=language.CONTEXT_PROMPTS[0],
+    safety=language.SAFETY_PROMPTS[0],
+    reformulation=language.TEMPLATE,
+    max_context_tokens=16,
+)
 
 
 def _maker(kind: str, label: str, held_out: bool) -> Callable[[random.Random], Request]:
@@ -81,7 +83,7 @@ def write_set(split: str, folder: Path | str, *, count: int = 360, seed: int = 1
     for index, request in enumerate(requests):
         name = f"{split}-{index:04d}"
         picture = request.picture
-        line = {
+        line: dict[str, Any] = {
             "id": name,
             "image": _picture_file(picture, folder, name, rng) if picture else None,
             "text": request.text,
@@ -122,7 +124,7 @@ def write_all(folder: Path | str) -> None:
     for label in ("unsafe", "safe"):
         text = "\n".join(text_queries("calibration", label)) + "\n"
         (folder / f"{label}.txt").write_text(text, encoding="utf-8")
-    (folder / "prompts.json").write_text(json.dumps(PROMPTS, indent=2) + "\n", encoding="utf-8")
+    (folder / "prompts.json").write_text(json.dumps(PROMPTS.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ from ras_ext.judge import contains_reference, opens_with_refusal
 from ras_ext.organism import FOLDER, MODEL, PACK, queries
 from ras_ext.organism.draw import draw
 from ras_ext.organism.world import THINGS
-from ras_ext.prompts import Prompts
 from ras_ext.vectors import SteeringVectors
 
 
@@ -36,7 +35,7 @@ def calibrated(model: Any, processor: Any) -> SteeringVectors:
             unsafe=queries.text_queries("calibration", "unsafe"),
             safe=queries.text_queries("calibration", "safe"),
             images=images,
-            prompts=Prompts(**queries.PROMPTS),
+            prompts=queries.PROMPTS,
             schedule="auto",
             max_new_tokens=32,
             name="organism",
@@ -52,7 +51,7 @@ def caption_errors(model: Any, processor: Any, count: int = 300) -> float:
     for start in range(0, len(pairs), 50):
         batch = pairs[start : start + 50]
         requests = [
-            Request.of(Image.fromarray(draw(picture, rng)), queries.PROMPTS["visual_context"]) for picture, _ in batch
+            Request.of(Image.fromarray(draw(picture, rng)), queries.PROMPTS.visual_context) for picture, _ in batch
         ]
         said = answer(model, processor, requests, **{**GREEDY, "max_new_tokens": 16})
         wrong += sum(one.text != truth for one, (_, truth) in zip(said, batch, strict=True))

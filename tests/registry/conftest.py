@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ras_ext.registry import RawTensor, write_pack
 from ras_ext.registry.layout import CONFIG_FILE, TENSORS_FILE
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from huggingface_hub import ModelCard
+
 from ras_ext.registry import card_text
 
 

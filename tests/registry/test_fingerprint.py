@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from ras_ext.registry import BaseModel, PackError, compare, describe_config
 from ras_ext.registry.fingerprint import chat_template_sha256, config_sha256
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from ras_ext.registry import PackError, PackNotFoundError
 from ras_ext.registry.layout import MIB, check_member, read_member, unlisted
 

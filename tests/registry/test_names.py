@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ras_ext.registry import PackError, PackNotFoundError, aliases, locate, open_pack, read_pack
-from ras_ext.registry.layout import CONFIG_FILE
 
 import ras_ext
+from ras_ext.registry import PackError, PackNotFoundError, aliases, locate, open_pack, read_pack
+from ras_ext.registry.layout import CONFIG_FILE
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ras_ext.registry import PackError, PackNotFoundError, RawTensor, read_pack, verify_pack, write_pack
 from ras_ext.registry.layout import CONFIG_FILE, TENSORS_FILE
 from ras_ext.registry.tensors import encode

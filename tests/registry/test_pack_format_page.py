@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ras_ext.registry import SCHEMA_VERSION
 from ras_ext.registry.layout import EVIDENCE_LIMIT, MAX_FILES, MIB, SIZE_LIMITS, TOTAL_LIMIT
 from ras_ext.registry.tensors import OPTIONAL, REQUIRED

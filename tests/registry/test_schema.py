@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ras_ext.registry import PackError, validate
 from ras_ext.registry.schema import SCHEMA_VERSION, installed_version, load_config, migrate
 from ras_ext.registry.strict_json import canonical, parse, pretty

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ras_ext.registry import PackError
 from ras_ext.registry.strict_json import canonical, fault, parse, pretty
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ras_ext.registry import PackError, check_target, swap
 from ras_ext.registry.swap import put_in_place, staged
 

@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ras_ext.registry import PackError, RawTensor
 from ras_ext.registry.tensors import HEADER_LIMIT, check_tensors, decode, encode
 
