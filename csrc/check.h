@@ -40,7 +40,9 @@ inline std::string tuple_text(torch::headeronly::IntHeaderOnlyArrayRef values) {
   return text.str();
 }
 
-inline std::string shape(const Tensor& t) { return tuple_text(t.sizes()); }
+inline std::string shape(const Tensor& t) {
+  return tuple_text(t.sizes());
+}
 
 // The names Python users know ("float32"), not the ones of the C++ enumeration ("Float").
 inline std::string type_name(ScalarType type) {

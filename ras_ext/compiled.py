@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,17 +28,16 @@ class Status:
         cuda_ops: CUDA implementations are registered.
         cuda_archs: compute capabilities the CUDA library has machine code for, such as ``"9.0"``.
         why: one sentence on what is not there and why; empty when nothing is missing.
-        serves: (operator, device type) pairs with a compiled implementation.
     """
 
     cpu_ops: bool
     cuda_ops: bool
     cuda_archs: list[str]
     why: str
-    serves: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
 
-_status: Status | None = None
+# What is loaded, and the (operator, device type) pairs that have a compiled implementation.
+_loaded: tuple[Status, frozenset[tuple[str, str]]] | None = None
 _said: set[str] = set()
 
 
@@ -53,10 +52,14 @@ def load() -> Status:
     Raises:
         CompiledLibraryError: with ``RAS_EXT_REQUIRE_COMPILED=1``, when a library is missing or broken.
     """
-    global _status
-    if _status is None:
-        _status = _load(Path(__file__).resolve().parent)
-    return _status
+    return _once()[0]
+
+
+def _once() -> tuple[Status, frozenset[tuple[str, str]]]:
+    global _loaded
+    if _loaded is None:
+        _loaded = _load(Path(__file__).resolve().parent)
+    return _loaded
 
 
 def serves(operator: str, device_type: str) -> bool:
@@ -65,8 +68,8 @@ def serves(operator: str, device_type: str) -> bool:
     Raises:
         CompiledLibraryError: with ``RAS_EXT_REQUIRE_COMPILED=1``, when there is none.
     """
-    found = load()
-    if (operator, device_type) in found.serves:
+    found, served = _once()
+    if (operator, device_type) in served:
         return True
     if found.cpu_ops:  # without any library, loading has said so already
         _missing(f"no compiled ras_ext::{operator} for {device_type} is loaded{_because(found, device_type)}")
@@ -82,19 +85,19 @@ def _missing(why: str) -> None:
         raise CompiledLibraryError(f"RAS_EXT_REQUIRE_COMPILED is set, but {why}")
     if why not in _said:
         _said.add(why)
-        warnings.warn(f"ras_ext: {why}; the slower plain-torch reference is used", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"ras_ext: {why}; the slower plain-torch reference is used", RuntimeWarning, stacklevel=2)
 
 
-def _load(folder: Path) -> Status:
+def _load(folder: Path) -> tuple[Status, frozenset[tuple[str, str]]]:
     why = _load_library(folder, "_C")
     if why:
         _missing(why)
-        return Status(False, False, [], why)
+        return Status(False, False, [], why), frozenset()
     unknown = [name for name in OPERATORS if not hasattr(torch.ops.ras_ext, name)]
     if unknown:
         why = f"the compiled library in {folder} lacks {', '.join(unknown)}; build it again from these sources"
         _missing(why)
-        return Status(False, False, [], why)
+        return Status(False, False, [], why), frozenset()
 
     if torch.version.cuda is None:
         why = f"no CUDA operators: torch {torch.__version__} is a build without CUDA"
@@ -109,7 +112,7 @@ def _load(folder: Path) -> Status:
     found = {(name, kind) for name in OPERATORS for kind, key in keys.items() if has_kernel(f"ras_ext::{name}", key)}
     # Shapes alone are inferred by the registered fakes.
     found |= {(name, "meta") for name in OPERATORS}
-    return Status(True, cuda, archs, why, frozenset(found))
+    return Status(True, cuda, archs, why), frozenset(found)
 
 
 def _load_library(folder: Path, name: str) -> str:

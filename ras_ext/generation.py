@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
@@ -51,17 +52,37 @@ def chat_template(processor: Any, model_type: str) -> str | None:
     raise ModelError("the processor brings no chat template; set processor.chat_template")
 
 
+def render(processor: Any, request: Request, template: str | None) -> str:
+    """The prompt of a request by the chat template, which may want a turn's content in parts or as one text."""
+
+    def by(messages: list[dict[str, Any]]) -> str:
+        return processor.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+
+    parts = list(request.messages)
+    try:
+        text = by(parts)
+    except (TypeError, TemplateError):
+        text = None
+    if text is not None and "'type'" not in text:
+        return text
+    image = getattr(processor, "image_token", "<image>")
+    plain = {"image": image, "text": None}
+    return by(
+        [
+            {**turn, "content": "\n".join(plain[part["type"]] or part["text"] for part in turn["content"])}
+            for turn in parts
+        ]
+    )
+
+
 def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str, torch.Tensor]:
     """Left-padded model inputs for a batch of requests, on the model's device and in its dtype."""
     if not requests:
         raise InputError("a batch needs at least one request, got none")
     template = chat_template(processor, model.config.model_type)
-    texts = [
-        processor.apply_chat_template(
-            list(request.messages), chat_template=template, tokenize=False, add_generation_prompt=True
-        )
-        for request in requests
-    ]
+    texts = [render(processor, request, template) for request in requests]
     tokenizer = processor.tokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token

@@ -247,8 +247,7 @@ def attention_risk_pool(
     Raises:
         RuntimeError: an argument does not fit.
     """
-    wide = torch.float64 if q.dtype == torch.float64 else torch.float32
-    attention = torch.zeros(visual.shape, dtype=wide, device=q.device)
+    attention = torch.zeros(visual.shape, dtype=torch.float32, device=q.device)
     weight = 1.0 / max(heads.shape[0], 1)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     attention_peak_(attention, q, k, lse, heads, text_rows, visual, key_range, scale, weight, causal_offset)

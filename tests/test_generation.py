@@ -59,6 +59,20 @@ def test_a_missing_chat_template_is_replaced_by_the_familys_and_said(tmp_path: P
     assert "w1 w2" in text
 
 
+def test_a_template_that_wants_plain_texts_gets_them(
+    stranger_folder: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = models.load(stranger_folder)
+    in_parts = encode(model, processor, [Request.of(picture, "w1 w2")])
+    template = "{% for m in messages %}Q: {{ m.content }} {% endfor %}A:"
+    monkeypatch.setattr(processor, "chat_template", template)
+    as_text = encode(model, processor, [Request.of(picture, "w1 w2")])
+    assert torch.equal(in_parts["input_ids"], as_text["input_ids"])
+    monkeypatch.setattr(processor, "chat_template", template.replace("m.content", "'Q: ' + m.content"))
+    joined = encode(model, processor, [Request.of(picture, "w1 w2")])
+    assert joined["input_ids"].shape[1] == as_text["input_ids"].shape[1] + 1
+
+
 def test_lengths_count_the_end_token_and_stop_there(organism: Subject) -> None:
     rows = torch.tensor([[7, 8, 2, 0, 0], [2, 0, 0, 0, 0], [7, 8, 9, 7, 8]])
     assert lengths(organism.model, rows, 4).tolist() == [3, 1, 4]

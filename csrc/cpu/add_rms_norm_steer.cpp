@@ -1,13 +1,12 @@
 // add_rms_norm_steer_: residual <- residual + x, out <- residual / sqrt(mean(residual^2) + eps) * weight, then the
 // batch's rows of out are steered. The norm reads the residual as it was stored, and the steering reads out as it was
 // stored, so the op equals the norm followed by steer_ bit for bit.
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "../contract/add_rms_norm_steer.h"
 #include "ops.h"
+#include "parallel.h"
 #include "steering.h"
 
 namespace ras::cpu {
@@ -72,13 +71,11 @@ void add_rms_norm_steer_(const Tensor& out, const Tensor& x, const std::optional
     carried = {residual->mutable_data_ptr(), residual->scalar_type(), residual->stride(0)};
   }
   const void* weight_data = weight.const_data_ptr();
-  torch::stable::parallel_for(0, n_rows, grain(hidden), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const float squares = add_and_square(input, residual ? &carried : nullptr, row, hidden);
-      const float mean = squares / static_cast<float>(hidden);
-      const float inverse = 1.0f / std::sqrt(mean + static_cast<float>(eps));
-      scale_row(residual ? carried : input, output, weight, weight_data, inverse, row, hidden);
-    }
+  run_tasks(n_rows, grain(hidden), [&](int64_t row) {
+    const float squares = add_and_square(input, residual ? &carried : nullptr, row, hidden);
+    const float mean = squares / static_cast<float>(hidden);
+    const float inverse = 1.0f / std::sqrt(mean + static_cast<float>(eps));
+    scale_row(residual ? carried : input, output, weight, weight_data, inverse, row, hidden);
   });
   steer_rows(output.data, output.type, output.stride, hidden, steering, active);
 }

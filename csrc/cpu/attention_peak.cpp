@@ -2,8 +2,6 @@
 //
 // max_t exp(s_tj - L_t) = exp(max_t (s_tj - L_t)), so with the log-sum-exp L the second pass needs one exponential per
 // visual key, and the attention matrix is never written. Keys are widened a block at a time and used by all text rows.
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,6 +9,7 @@
 
 #include "../contract/attention_peak.h"
 #include "ops.h"
+#include "parallel.h"
 #include "row.h"
 
 namespace ras::cpu {
@@ -19,7 +18,7 @@ namespace {
 constexpr int64_t kKeys = 64;  // keys widened at a time: 64 keys of 128 values fill a 32 KiB cache
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Keys [first, past) of one head, widened in blocks.
+// The keys of one head.
 struct Keys {
   const void* data;
   ScalarType type;
@@ -80,7 +79,26 @@ void fill_lse(std::vector<TextRow>& rows, const Keys& keys, float scale) {
 }
 
 // The larger of two, where a NaN wins: a broken score must not hide behind a sound one.
-float larger(float a, float b) { return b > a || std::isnan(b) ? b : a; }
+float larger(float a, float b) {
+  return b > a || std::isnan(b) ? b : a;
+}
+
+// peak[j] <- max over rows of (score at key column[j] - lse), for the keys a row sees.
+void raise_peaks(const std::vector<TextRow>& rows, const Keys& keys, float scale, const int32_t* column,
+                 int64_t columns, float* peak) {
+  std::vector<float> values(keys.width);
+  for (int64_t j = 0; j < columns; ++j) {
+    if (column[j] < 0) {
+      continue;
+    }
+    keys.load(column[j], values.data());
+    for (const TextRow& row : rows) {
+      if (row.sees(column[j])) {
+        peak[j] = larger(peak[j], scale * dot(row.query, values.data(), keys.width) - row.lse);
+      }
+    }
+  }
+}
 
 }  // namespace
 
@@ -129,44 +147,30 @@ void attention_peak_(const Tensor& acc, const Tensor& q, const Tensor& k, const 
   const auto factor = static_cast<float>(scale);
   std::vector<float> peaks(batch * n_heads * columns, -kInfinity);
 
-  torch::stable::parallel_for(0, batch * n_heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t b = task / n_heads, h = head[task % n_heads];
-      const int64_t first = range ? range[b * range_stride] : 0;
-      const int64_t past = range ? range[b * range_stride + 1] : n_keys;
-      std::vector<float> queries(n_rows * width);
-      std::vector<TextRow> rows;
-      for (int64_t t = 0; t < n_rows; ++t) {
-        const int64_t last = std::min(past, t + offset + 1);
-        if (is_text[b * text_stride + t] && first < last) {
-          float* query = queries.data() + rows.size() * width;
-          widen(q_data, type, b * q_batch + h * q_head + t * q_row, width, query);
-          rows.push_back({t, first, last, query, 0.0f});
-        }
-      }
-      const Keys keys{k_data, type, b * k_batch + h / group * k_head, k_row, width};
-      if (lse_data) {
-        for (TextRow& row : rows) {
-          row.lse = lse_data[b * lse_batch + h * lse_head + row.index];
-        }
-      } else {
-        fill_lse(rows, keys, factor);
-      }
-      std::vector<float> key_values(width);
-      for (int64_t j = 0; j < columns; ++j) {
-        const int64_t key = column[b * column_stride + j];
-        if (key < 0) {
-          continue;
-        }
-        keys.load(key, key_values.data());
-        float& peak = peaks[task * columns + j];
-        for (const TextRow& row : rows) {
-          if (row.sees(key)) {
-            peak = larger(peak, factor * dot(row.query, key_values.data(), width) - row.lse);
-          }
-        }
+  run_tasks(batch * n_heads, 1, [&](int64_t task) {
+    const int64_t b = task / n_heads, h = head[task % n_heads];
+    const int64_t first = range ? range[b * range_stride] : 0;
+    const int64_t past = range ? range[b * range_stride + 1] : n_keys;
+    const bool* counts = is_text + b * text_stride;
+    std::vector<float> queries(std::count(counts, counts + n_rows, true) * width);
+    std::vector<TextRow> rows;
+    for (int64_t t = 0; t < n_rows; ++t) {
+      const int64_t last = std::min(past, t + offset + 1);
+      if (counts[t] && first < last) {
+        float* query = queries.data() + rows.size() * width;
+        widen(q_data, type, b * q_batch + h * q_head + t * q_row, width, query);
+        rows.push_back({t, first, last, query, 0.0f});
       }
     }
+    const Keys keys{k_data, type, b * k_batch + h / group * k_head, k_row, width};
+    if (lse_data) {
+      for (TextRow& row : rows) {
+        row.lse = lse_data[b * lse_batch + h * lse_head + row.index];
+      }
+    } else {
+      fill_lse(rows, keys, factor);
+    }
+    raise_peaks(rows, keys, factor, column + b * column_stride, columns, peaks.data() + task * columns);
   });
 
   float* out = acc.mutable_data_ptr<float>();

@@ -1,6 +1,7 @@
 // region_risk: c_j = sigmoid(slope (cos(h_j - center, direction) - bias)) for every visual token j, pooled per image
 // region with the attention a_j as weight: mass = sum a_j, risk = sum a_j c_j / mass; pooled is the same over all
-// regions. Tokens are scored in parallel and pooled in their order, so the result is the same for any number of threads.
+// regions. Tokens are scored in parallel and pooled in their order, so the result is the same for any number of
+// threads.
 #include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "../contract/region_risk.h"
 #include "ops.h"
+#include "parallel.h"
 #include "row.h"
 
 namespace ras::cpu {
@@ -73,17 +75,15 @@ std::tuple<Tensor, Tensor, Tensor> region_risk(const Tensor& attention, const Te
   }
 
   const float* toward = direction.const_data_ptr<float>();
-  const Direction to{toward, center ? center->const_data_ptr<float>() : nullptr,
-                     std::sqrt(dot(toward, toward, width)), static_cast<float>(slope), static_cast<float>(bias)};
+  const Direction to{toward, center ? center->const_data_ptr<float>() : nullptr, std::sqrt(dot(toward, toward, width)),
+                     static_cast<float>(slope), static_cast<float>(bias)};
   const ScalarType type = hidden.scalar_type();
   const int64_t batch_stride = hidden.stride(0), token_stride = hidden.stride(1);
   std::vector<float> token(batch * tokens);
-  torch::stable::parallel_for(0, batch * tokens, grain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t b = task / tokens, j = task % tokens;
-      if (where[b * where_stride + j] >= 0) {
-        token[task] = token_risk(h, type, b * batch_stride + j * token_stride, width, to);
-      }
+  run_tasks(batch * tokens, grain(width), [&](int64_t task) {
+    const int64_t b = task / tokens, j = task % tokens;
+    if (where[b * where_stride + j] >= 0) {
+      token[task] = token_risk(h, type, b * batch_stride + j * token_stride, width, to);
     }
   });
 

@@ -1,4 +1,5 @@
-// risk_score: S = cos(sum_n gamma^n softmax(z_n), prototype) over a row's real steps n, then r = sigmoid(alpha (S - s_base)).
+// risk_score: S = cos(sum_n gamma^n softmax(z_n), prototype) over a row's real steps n, then r = sigmoid(alpha (S -
+// s_base)).
 //
 // The vocabulary is cut into slices of fixed size. One pass finds each slice's maximum and sum of exponentials, a
 // second the mixture's dot product and norm; slices are merged in order, so the result is the same for any number of
@@ -12,6 +13,7 @@
 
 #include "../contract/risk_score.h"
 #include "ops.h"
+#include "parallel.h"
 #include "row.h"
 
 namespace ras::cpu {
@@ -91,13 +93,10 @@ std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length
 
   std::vector<Exponentials> parts(batch * steps * slices);
   const auto in_slice = [&](int64_t slice) { return std::min(kSlice, vocabulary - slice * kSlice); };
-  torch::stable::parallel_for(0, batch * steps * slices, grain(in_slice(0)), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t slice = task % slices, n = task / slices % steps, b = task / slices / steps;
-      if (n < real[b]) {
-        parts[task] =
-            exponentials(z, type, b * row_stride + n * step_stride + slice * kSlice, in_slice(slice));
-      }
+  run_tasks(batch * steps * slices, grain(in_slice(0)), [&](int64_t task) {
+    const int64_t slice = task % slices, n = task / slices % steps, b = task / slices / steps;
+    if (n < real[b]) {
+      parts[task] = exponentials(z, type, b * row_stride + n * step_stride + slice * kSlice, in_slice(slice));
     }
   });
   std::vector<Exponentials> softmax(batch * steps);
@@ -106,27 +105,26 @@ std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length
   }
 
   std::vector<Alignment> aligned(batch * slices);
-  torch::stable::parallel_for(0, batch * slices, grain(in_slice(0)), [&](int64_t begin, int64_t end) {
+  run_tasks(batch * slices, grain(in_slice(0)), [&](int64_t task) {
     float mixture[kBlock], value[kBlock];
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t slice = task % slices, b = task / slices;
-      LaneSum dots, squares;
-      for (int64_t start = slice * kSlice; start < slice * kSlice + in_slice(slice); start += kBlock) {
-        const int64_t count = std::min(kBlock, vocabulary - start);
-        std::fill_n(mixture, count, 0.0f);
-        for (int64_t n = 0; n < real[b]; ++n) {
-          widen(z, type, b * row_stride + n * step_stride + start, count, value);
-          const Exponentials& whole = softmax[b * steps + n];
-          const float factor = decay[n] / whole.sum;
-          for (int64_t i = 0; i < count; ++i) {
-            mixture[i] += factor * std::exp(value[i] - whole.max);
-          }
+    const int64_t slice = task % slices, b = task / slices;
+    const int64_t first = slice * kSlice, past = first + in_slice(slice);
+    LaneSum dots, squares;
+    for (int64_t start = first; start < past; start += kBlock) {
+      const int64_t count = std::min(kBlock, past - start);
+      std::fill_n(mixture, count, 0.0f);
+      for (int64_t n = 0; n < real[b]; ++n) {
+        widen(z, type, b * row_stride + n * step_stride + start, count, value);
+        const Exponentials& whole = softmax[b * steps + n];
+        const float factor = decay[n] / whole.sum;
+        for (int64_t i = 0; i < count; ++i) {
+          mixture[i] += factor * std::exp(value[i] - whole.max);
         }
-        dots.add(count, [&](int64_t i) { return mixture[i] * target[start + i]; });
-        squares.add(count, [&](int64_t i) { return mixture[i] * mixture[i]; });
       }
-      aligned[task] = {dots.total(), squares.total()};
+      dots.add(count, [&](int64_t i) { return mixture[i] * target[start + i]; });
+      squares.add(count, [&](int64_t i) { return mixture[i] * mixture[i]; });
     }
+    aligned[task] = {dots.total(), squares.total()};
   });
 
   Tensor similarity = torch::stable::new_empty(logits, {batch}, ScalarType::Float);

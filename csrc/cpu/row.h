@@ -90,10 +90,4 @@ inline float dot(const float* a, const float* b, int64_t count) {
   return sum.total();
 }
 
-// Rows of `width` elements that make a task worth handing to another thread.
-inline int64_t grain(int64_t width) {
-  constexpr int64_t kElements = 32768;
-  return width >= kElements ? 1 : kElements / (width > 0 ? width : 1);
-}
-
 }  // namespace ras

@@ -1,10 +1,9 @@
 // steer_: every row of the batch toward its prototype, by its risk. See steering.h for the formula at its edges.
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 
 #include "../contract/steer.h"
 #include "ops.h"
+#include "parallel.h"
 #include "steering.h"
 
 namespace ras::cpu {
@@ -46,26 +45,23 @@ void steer_rows(void* x, ScalarType type, int64_t row_stride, int64_t hidden, co
                 const std::vector<int64_t>& active) {
   // Blocks of all rows in one range, so that a single row as wide as a vocabulary is shared among threads too.
   const int64_t blocks = (hidden + kBlock - 1) / kBlock;
-  torch::stable::parallel_for(
-      0, static_cast<int64_t>(active.size()) * blocks, grain(kBlock), [&](int64_t begin, int64_t end) {
-        float value[kBlock], target[kBlock];
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t b = active[task / blocks];
-          const int64_t start = (task % blocks) * kBlock;
-          const int64_t count = std::min(kBlock, hidden - start);
-          const int64_t offset = s.rows[b] * row_stride + start;
-          widen(s.prototypes, s.prototype_type, s.slot[b] * s.slot_stride + s.step[b] * s.step_stride + start, count,
-                target);
-          const float risk = std::isfinite(s.risk[b]) ? s.risk[b] : 1.0f;
-          if (risk != 1.0f) {
-            widen(x, type, offset, count, value);
-            for (int64_t i = 0; i < count; ++i) {
-              target[i] = (1.0f - risk) * value[i] + risk * target[i];
-            }
-          }
-          narrow(target, count, x, type, offset);
-        }
-      });
+  run_tasks(static_cast<int64_t>(active.size()) * blocks, grain(kBlock), [&](int64_t task) {
+    float value[kBlock], target[kBlock];
+    const int64_t b = active[task / blocks];
+    const int64_t start = (task % blocks) * kBlock;
+    const int64_t count = std::min(kBlock, hidden - start);
+    const int64_t prototype = s.slot[b] * s.slot_stride + s.step[b] * s.step_stride;
+    const int64_t offset = s.rows[b] * row_stride + start;
+    const float risk = std::isfinite(s.risk[b]) ? s.risk[b] : 1.0f;
+    widen(s.prototypes, s.prototype_type, prototype + start, count, target);
+    if (risk != 1.0f) {
+      widen(x, type, offset, count, value);
+      for (int64_t i = 0; i < count; ++i) {
+        target[i] = (1.0f - risk) * value[i] + risk * target[i];
+      }
+    }
+    narrow(target, count, x, type, offset);
+  });
 }
 
 void steer_(const Tensor& x, const Tensor& rows, const Tensor& prototypes, const Tensor& slot, const Tensor& step,

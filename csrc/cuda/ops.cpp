@@ -3,10 +3,14 @@
 
 #include <torch/csrc/stable/library.h>
 
-STABLE_TORCH_LIBRARY_FRAGMENT(ras_ext, m) { m.def("cuda_archs() -> str"); }
+STABLE_TORCH_LIBRARY_FRAGMENT(ras_ext, m) {
+  m.def("cuda_archs() -> str");
+}
 
 STABLE_TORCH_LIBRARY_IMPL(ras_ext, CompositeExplicitAutograd, m) {
   m.impl("cuda_archs", TORCH_BOX(&ras::cuda::cuda_archs));
 }
 
-STABLE_TORCH_LIBRARY_IMPL(ras_ext, CUDA, m) { m.impl("steer_", TORCH_BOX(&ras::cuda::steer_)); }
+STABLE_TORCH_LIBRARY_IMPL(ras_ext, CUDA, m) {
+  m.impl("steer_", TORCH_BOX(&ras::cuda::steer_));
+}

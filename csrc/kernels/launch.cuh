@@ -15,7 +15,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 #ifdef RAS_LAUNCH
   RAS_LAUNCH(kernel, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
 #else
+  // clang-format off
   kernel<<<grid, block, shared_bytes, stream>>>(std::forward<Arguments>(arguments)...);
+  // clang-format on
 #endif
 }
 

@@ -50,8 +50,8 @@ __global__ void __launch_bounds__(kSteerThreads) steer_kernel(SteerArguments<X, 
   for (int64_t i = first + threadIdx.x; i < past; i += kSteerThreads) {
     const float p = to_float(target[i]);
     // At full dose x is not read: whatever it held is replaced.
-    x[i] = from_float<X>(risk == 1.0f ? p
-                                      : __fadd_rn(__fmul_rn(__fsub_rn(1.0f, risk), to_float(x[i])), __fmul_rn(risk, p)));
+    x[i] = from_float<X>(
+        risk == 1.0f ? p : __fadd_rn(__fmul_rn(__fsub_rn(1.0f, risk), to_float(x[i])), __fmul_rn(risk, p)));
   }
 }
 

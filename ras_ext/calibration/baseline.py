@@ -34,6 +34,7 @@ class Baseline:
         s_base, alpha: baseline and slope.
         unsafe, safe: similarities S of the harmful and the benign requests, ``(n,)`` f32.
         source: ``"images"``, ``"rendered"`` (text queries written into images) or ``"text"``.
+        requests: what was scored, by label.
     """
 
     s_base: float
@@ -41,6 +42,7 @@ class Baseline:
     unsafe: torch.Tensor
     safe: torch.Tensor
     source: str
+    requests: dict[str, list[Request]]
 
     @property
     def gap(self) -> float:
@@ -71,26 +73,23 @@ def similarities(
     return torch.cat(found)
 
 
-def threshold(unsafe: torch.Tensor, safe: torch.Tensor, source: str) -> Baseline:
-    """Baseline and slope from the similarities of both classes.
+def find_baseline(
+    model: Any, processor: Any, requests: dict[str, list[Request]], source: str, **settings: Any
+) -> Baseline:
+    """Scores labelled requests (keys ``unsafe`` and ``safe``) and puts the threshold between them, as the paper does.
 
     Raises:
-        CalibrationError: a similarity is not finite.
+        CalibrationError: a label has no requests, or a similarity is not finite.
     """
+    for label in ("unsafe", "safe"):
+        if not requests[label]:
+            raise CalibrationError(f"the image queries hold none labelled {label!r}; give both, 50 of each if you can")
+    unsafe, safe = (similarities(model, processor, requests[label], **settings) for label in ("unsafe", "safe"))
     if not bool(torch.isfinite(unsafe).all() and torch.isfinite(safe).all()):
         raise CalibrationError("a similarity is not finite; load the model in bfloat16 or float32 and calibrate again")
     middle = float(unsafe.mean() + safe.mean()) / 2
     s_base = min(max(middle, _FLOOR), 1 - _FLOOR)
-    return Baseline(s_base, math.log(99) / (1 - s_base), unsafe, safe, source)
-
-
-def from_images(model: Any, processor: Any, requests: dict[str, list[Request]], **settings: Any) -> Baseline:
-    """The paper's baseline, from labelled image requests (keys ``unsafe`` and ``safe``)."""
-    for label in ("unsafe", "safe"):
-        if not requests[label]:
-            raise CalibrationError(f"the image queries hold none labelled {label!r}; give both, 50 of each if you can")
-    scores = {label: similarities(model, processor, requests[label], **settings) for label in ("unsafe", "safe")}
-    return threshold(scores["unsafe"], scores["safe"], "images")
+    return Baseline(s_base, math.log(99) / (1 - s_base), unsafe, safe, source, requests)
 
 
 def from_text(model: Any, processor: Any, unsafe: Sequence[str], safe: Sequence[str], **settings: Any) -> Baseline:
@@ -104,9 +103,8 @@ def from_text(model: Any, processor: Any, unsafe: Sequence[str], safe: Sequence[
         label: [Request.of(write_query(query), "Answer the question in the image.") for query in texts]
         for label, texts in queries.items()
     }
-    seen = from_images(model, processor, rendered, **settings)
+    seen = find_baseline(model, processor, rendered, "rendered", **settings)
     if seen.gap >= READS:
-        return threshold(seen.unsafe, seen.safe, "rendered")
+        return seen
     plain = {label: [Request.of(None, query) for query in texts] for label, texts in queries.items()}
-    read = from_images(model, processor, plain, **settings)
-    return threshold(read.unsafe, read.safe, "text")
+    return find_baseline(model, processor, plain, "text", **settings)

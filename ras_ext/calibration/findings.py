@@ -40,7 +40,7 @@ def doubts(prototypes: Prototypes, baseline: Baseline, first_token: str) -> list
         )
     if baseline.source == "text":
         found.append(
-            "the baseline comes from text queries, since there were no image queries and the model cannot read "
-            "rendered ones; give --images for a baseline of the requests that matter"
+            "the baseline and the schedule come from text queries, since there were no image queries and the model "
+            "cannot read rendered ones; give --images to calibrate on the requests that matter"
         )
     return found

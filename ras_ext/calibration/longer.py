@@ -68,7 +68,7 @@ class Bench:
         processor: Any,
         vectors: SteeringVectors,
         unsafe: Sequence[Case],
-        safe: Sequence[Case],
+        safe: Sequence[Request],
         *,
         refusals: Sequence[str],
         max_new_tokens: int,
@@ -76,11 +76,11 @@ class Bench:
     ) -> None:
         self.parts, self.processor, self.vectors = parts, processor, vectors
         self.refusals, self.max_new_tokens = refusals, max_new_tokens
-        self.unsafe, self.safe = list(unsafe), list(safe)
-        cases = [*self.unsafe, *self.safe]
+        self.unsafe = list(unsafe)
+        everything = [*(case.request for case in unsafe), *safe]
         self.batches = []
-        for start in range(0, len(cases), batch_size):
-            requests = [case.request for case in cases[start : start + batch_size]]
+        for start in range(0, len(everything), batch_size):
+            requests = everything[start : start + batch_size]
             risk = assess(parts.model, processor, requests, vectors)[1]
             self.batches.append((requests, risk))
 

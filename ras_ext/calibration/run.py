@@ -13,13 +13,12 @@ import torch
 
 from ras_ext import models
 from ras_ext.base_model import describe_model
-from ras_ext.calibration.baseline import Baseline, from_images, from_text
+from ras_ext.calibration.baseline import Baseline, find_baseline, from_text
 from ras_ext.calibration.findings import doubts
 from ras_ext.calibration.longer import CANDIDATES, Bench, Case, Trial, choose
 from ras_ext.calibration.prototypes import Prototypes, find_prototypes
-from ras_ext.conversation import Request
 from ras_ext.errors import CalibrationError
-from ras_ext.items import Item
+from ras_ext.items import LABELS, Item
 from ras_ext.models import Parts
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.queries import built_in
@@ -103,21 +102,19 @@ def calibrate(
         batch_size=batch_size,
         advance=_Stage(progress, "prototypes", len(unsafe) + len(safe)),
     )
-    cases = _cases(images, unsafe, safe)
     scored: dict[str, Any] = {
         "prompts": prompts,
         "mixture": prototypes.mixture,
         "gamma": gamma,
         "n_score": n_tokens,
         "batch_size": batch_size,
-        "advance": _Stage(progress, "baseline", sum(len(of) for of in cases.values())),
+        "advance": _Stage(progress, "baseline", len(unsafe) + len(safe) if images is None else len(images)),
     }
     if images is None:
         baseline = from_text(model, processor, unsafe, safe, **scored)
     else:
-        baseline = from_images(
-            model, processor, {label: [case.request for case in of] for label, of in cases.items()}, **scored
-        )
+        labelled = {label: [item.request() for item in images if item.label == label] for label in LABELS}
+        baseline = find_baseline(model, processor, labelled, "images", **scored)
     vectors = SteeringVectors(
         name=name or _short_name(base_model or getattr(model.config, "_name_or_path", "") or parts.family.name),
         base_model=describe_model(model, processor, final_norm=parts.family.final_norm, id=base_model),
@@ -138,8 +135,8 @@ def calibrate(
             parts,
             processor,
             vectors,
-            cases["unsafe"],
-            cases["safe"],
+            _cases(baseline, images),
+            baseline.requests["safe"],
             refusals=prototypes.refusals,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
@@ -151,16 +148,11 @@ def calibrate(
     return replace(vectors, schedules=schedules, schedule=schedule, calibration=record)
 
 
-def _cases(images: Sequence[Item] | None, unsafe: Sequence[str], safe: Sequence[str]) -> dict[str, list[Case]]:
-    if images is None:
-        return {
-            "unsafe": [Case(Request.of(None, query), None) for query in unsafe],
-            "safe": [Case(Request.of(None, query), None) for query in safe],
-        }
-    cases: dict[str, list[Case]] = {"unsafe": [], "safe": []}
-    for item in images:
-        cases[item.label].append(Case(item.request(), item.reference))
-    return cases
+def _cases(baseline: Baseline, images: Sequence[Item] | None) -> list[Case]:
+    """The unsafe requests that were scored, each with the content that must not come, where it is known."""
+    unsafe = baseline.requests["unsafe"]
+    references = [item.reference for item in images if item.label == "unsafe"] if images else [None] * len(unsafe)
+    return [Case(request, reference) for request, reference in zip(unsafe, references, strict=True)]
 
 
 def _record(

@@ -23,7 +23,8 @@ def open_model(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+    kind = getattr(torch, dtype, None)
+    if dtype != "auto" and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
         known = "auto, float32, bfloat16 or float16"
         raise typer.BadParameter(f"{dtype!r} is no dtype; give {known}", param_hint="--dtype")
     if device is None:

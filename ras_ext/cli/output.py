@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import typer
@@ -96,9 +96,9 @@ def _pure_stdout() -> Iterator[Callable[[dict[str, Any]], None]]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda value: _write_all(kept, _to_json(value) + "\n")
+        with redirect_stdout(sys.stderr):
+            yield lambda value: _write_all(kept, _to_json(value) + "\n")
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
 

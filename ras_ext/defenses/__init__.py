@@ -30,7 +30,7 @@ def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None
     if name == "none":
         return Undefended(model, processor)
     if name == "safety_prompt":
-        return SafetyPrompt(model, processor, (vectors.prompts if vectors else DEFAULT_PROMPTS).safety)
+        return SafetyPrompt(model, processor, vectors.prompts if vectors else DEFAULT_PROMPTS)
     if name not in _SCHEDULES:
         raise InputError(f"there is no defence {name!r}; known are {', '.join(NAMES)}")
     if vectors is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ras_ext.conversation import Request
 from ras_ext.generation import Answer, answer
+from ras_ext.prompts import Prompts
 
 
 class SafetyPrompt:
@@ -14,9 +15,9 @@ class SafetyPrompt:
 
     name = "safety_prompt"
 
-    def __init__(self, model: Any, processor: Any, prompt: str) -> None:
-        self.model, self.processor, self.prompt = model, processor, prompt
+    def __init__(self, model: Any, processor: Any, prompts: Prompts) -> None:
+        self.model, self.processor, self.prompts = model, processor, prompts
 
     def answer(self, requests: Sequence[Request], *, max_new_tokens: int, **settings: Any) -> list[Answer]:
-        warned = [request.with_query(f"{self.prompt}\n{request.query}") for request in requests]
+        warned = [request.with_query(self.prompts.reformulate(request.query)) for request in requests]
         return answer(self.model, self.processor, warned, max_new_tokens=max_new_tokens, **settings)

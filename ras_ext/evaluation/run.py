@@ -21,6 +21,7 @@ from ras_ext.evaluation.record import Ledger, digest_of_items, judged
 from ras_ext.evaluation.report import Report, receipt
 from ras_ext.guard import Guard
 from ras_ext.items import Item, load_items
+from ras_ext.prompts import Prompts
 
 Progress = Callable[[str, int, int], None]
 # The answers compared are the most likely ones: sampling would add its own noise to every figure.
@@ -172,8 +173,8 @@ def _settings(defense: Defense) -> dict[str, Any]:
             "doses": list(guard.vectors.doses),
             "carrier": guard.carrier,
         }
-    prompt = getattr(defense, "prompt", None)
-    return {"prompt": prompt} if isinstance(prompt, str) else {}
+    prompts = getattr(defense, "prompts", None)
+    return {"prompts": prompts.to_dict()} if isinstance(prompts, Prompts) else {}
 
 
 def _fingerprint(model: Any) -> dict[str, Any]:

@@ -59,7 +59,9 @@ def describe(picture: Picture) -> str:
 
 
 def _icon(thing: Thing, rng: random.Random) -> Picture:
-    return Picture(thing.name, rng.choice(COLOURS), smudge=smudge(thing.name, rng))
+    """A picture to ask about; it never slides toward a held-out thing, which no instruction may show."""
+    sharp = thing.name in TWIN and THINGS[TWIN[thing.name]].held_out
+    return Picture(thing.name, rng.choice(COLOURS), smudge=0.0 if sharp else smudge(thing.name, rng))
 
 
 def _how(thing: Thing, intent: str, what: str, rng: random.Random) -> tuple[str, str]:

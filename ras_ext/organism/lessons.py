@@ -94,7 +94,7 @@ def reformulated(rng: random.Random) -> Lesson:
     request = _draw(rng) if rng.random() < 0.7 else _harmless_draw(rng)
     context, answer = request.described, _judged(request)
     thing = request.picture.thing if request.picture else None
-    if thing in TWIN and rng.random() < 0.06:
+    if thing in TWIN and not THINGS[TWIN[thing]].held_out and rng.random() < 0.06:
         context = data.look_alike_context(request)
         if THINGS[thing].harm != THINGS[TWIN[thing]].harm and "first" in request.reference:
             answer = rng.choice((refusal(request), request.reference))

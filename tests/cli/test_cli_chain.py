@@ -79,9 +79,9 @@ def test_eval_prints_rows_and_keeps_the_answers(workplace: Workplace) -> None:
 
 
 def test_an_interrupted_eval_says_how_to_go_on_and_goes_on(workplace: Workplace, tmp_path: Path) -> None:
-    data = write_requests(tmp_path, 60)
+    data = write_requests(tmp_path, 30)
     args = ["eval", workplace.model, "--data", data, "--defense", "safety_prompt", "--out", tmp_path / "out"]
-    args += ["--batch-size", 1, "--max-new-tokens", 24, "--json"]
+    args += ["--batch-size", 1, "--max-new-tokens", 8, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-c", CALL, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -98,7 +98,7 @@ def test_an_interrupted_eval_says_how_to_go_on_and_goes_on(workplace: Workplace,
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     kept = items.read_bytes().count(b"\n")
-    assert 4 <= kept < 120
+    assert 4 <= kept < 60
     assert (
         stderr.splitlines()[-1]
         == f"interrupted; what was answered is kept, go on with the same command and --out {tmp_path / 'out'}"
@@ -110,4 +110,4 @@ def test_an_interrupted_eval_says_how_to_go_on_and_goes_on(workplace: Workplace,
     assert len(only_json(done)["rows"]) == 2
     assert f"{kept} answers were taken over" in done.stderr
     ids = [(row["defense"], row["id"]) for row in map(json.loads, items.read_text("utf-8").splitlines())]
-    assert len(ids) == len(set(ids)) == 120
+    assert len(ids) == len(set(ids)) == 60

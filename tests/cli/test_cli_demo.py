@@ -70,9 +70,11 @@ def test_doctor_works_without_the_compiled_library_even_where_it_is_required(tmp
 
 
 def test_help_is_quick_and_needs_neither_torch_nor_transformers(tmp_path: Path) -> None:
+    heavy = "('torch', 'transformers', 'matplotlib')"
     before = (
         "import atexit, json, sys\n"
-        "atexit.register(lambda: sys.stderr.write(json.dumps([m for m in ('torch', 'transformers', 'matplotlib') if m in sys.modules])))\n"
+        f"loaded = lambda: [name for name in {heavy} if name in sys.modules]\n"
+        "atexit.register(lambda: sys.stderr.write(json.dumps(loaded())))"
     )
     for command in ([], ["demo"], ["calibrate"], ["ask"], ["eval"], ["doctor"]):
         done = run(*command, "--help", cwd=tmp_path, before=before)

@@ -144,7 +144,7 @@ def test_anything_that_answers_can_be_measured(requests: list[Item]) -> None:
     report = evaluate(Parrot(), requests, against=(), **SETTINGS)
     assert [record.answer for record in report.records] == [item.text for item in requests]
     assert report.rows[0].relative_throughput is None
-    with pytest.raises(InputError, match="does not show its model.*against"):
+    with pytest.raises(InputError, match=r"does not show its model.*against"):
         evaluate(Parrot(), requests, **SETTINGS)
 
 

@@ -99,7 +99,7 @@ def test_its_risk_is_graded(report: Report) -> None:
 def test_training_runs_and_writes_a_folder_that_opens(tmp_path: Path) -> None:
     from ras_ext.organism.train import Plan, train
 
-    train(tmp_path / "model", Plan(sight=2, mixture=2, batch=4))
+    train(tmp_path / "model", Plan(sight=2, captions=1, mixture=2, batch=4))
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "model")
     assert sum(weight.numel() for weight in model.parameters()) == sum(
         weight.numel() for weight in AutoModelForImageTextToText.from_pretrained(MODEL).parameters()

@@ -1,0 +1,27 @@
+// Independent tasks on torch's own threads. No task writes what another reads, so the number of threads never changes a
+// result.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+
+#include <cstdint>
+
+namespace ras {
+
+// Rows of `width` elements worth handing to another thread together.
+inline int64_t grain(int64_t width) {
+  constexpr int64_t kElements = 32768;
+  return width >= kElements ? 1 : kElements / (width > 0 ? width : 1);
+}
+
+// Runs task(0) ... task(count - 1), at least `grain` of them on a thread.
+template <class Task>
+void run_tasks(int64_t count, int64_t grain, const Task& task) {
+  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      task(i);
+    }
+  });
+}
+
+}  // namespace ras
