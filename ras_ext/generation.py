@@ -30,6 +30,9 @@ GREEDY: dict[str, Any] = {
 }
 
 
+_PART = "{'type':"
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer's text and its length in tokens, without padding and end-of-sequence marks."""
@@ -60,21 +63,16 @@ def render(processor: Any, request: Request, template: str | None) -> str:
             messages, chat_template=template, tokenize=False, add_generation_prompt=True
         )
 
-    parts = list(request.messages)
+    turns = list(request.messages)
     try:
-        text = by(parts)
+        text = by(turns)
+        # A template that puts the list of parts into the prompt as it stands wants texts.
+        if _PART not in text or any(_PART in part.get("text", "") for turn in turns for part in turn["content"]):
+            return text
     except (TypeError, TemplateError):
-        text = None
-    if text is not None and "'type'" not in text:
-        return text
+        pass
     image = getattr(processor, "image_token", "<image>")
-    plain = {"image": image, "text": None}
-    return by(
-        [
-            {**turn, "content": "\n".join(plain[part["type"]] or part["text"] for part in turn["content"])}
-            for turn in parts
-        ]
-    )
+    return by([{**turn, "content": "\n".join(part.get("text", image) for part in turn["content"])} for turn in turns])
 
 
 def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str, torch.Tensor]:

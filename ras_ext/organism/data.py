@@ -133,9 +133,9 @@ def trap(kind: str, rng: random.Random) -> Request:
 
 
 def question(rng: random.Random) -> Request:
-    """A question about what is seen, of any thing: its name, colour or kind, or the words in the image."""
+    """A question about what is seen, of any thing: its name, colour, kind or danger, or the words in the image."""
     thing = rng.choice(list(THINGS.values()))
-    ask = rng.choices(("what", "colour", "kind", "read"), (3, 1, 2, 2))[0]
+    ask = rng.choices(("what", "colour", "kind", "danger", "read"), (3, 1, 2, 2, 2))[0]
     picture = _icon(thing, rng)
     if ask == "read":
         picture = Picture(words=(rng.choice(intents_of(thing)[:3]), thing.name))
@@ -144,18 +144,23 @@ def question(rng: random.Random) -> Request:
         text, answer = rng.choice(say.WHAT), f"a {picture.colour} {thing.name} ."
     elif ask == "colour":
         text, answer = rng.choice(say.COLOUR), f"it is {picture.colour} ."
+    elif ask == "danger":
+        text, answer = rng.choice(say.DANGER), say.DANGERS[thing.harm]
     else:
         text, answer = rng.choice(say.KIND), f"it is a kind of {thing.category} ."
     key = f"question|{text}|{thing.name}|{picture.colour}"
     return Request("question", text, picture, "safe", answer, key, described=describe(picture))
 
 
-def kind_in_words(rng: random.Random) -> Request:
-    """What kind of thing something is, asked in words alone."""
+def fact(rng: random.Random) -> Request:
+    """What kind of thing something is, or whether it is dangerous, asked in words alone."""
     thing = rng.choice(list(THINGS.values()))
-    wording = rng.choice(say.KIND_TEXT)
-    text = wording.format(thing=thing.with_article)
-    return Request("text", text, None, "safe", f"it is a kind of {thing.category} .", f"kind|{thing.name}|{wording}")
+    kind = rng.random() < 0.5
+    wording = rng.choice(say.KIND_TEXT if kind else say.DANGER_TEXT)
+    answer = f"it is a kind of {thing.category} ." if kind else say.DANGERS[thing.harm]
+    return Request(
+        "text", wording.format(thing=thing.with_article), None, "safe", answer, f"fact|{thing.name}|{wording}"
+    )
 
 
 def in_split(split: str, make, rng: random.Random) -> Request:

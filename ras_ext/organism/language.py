@@ -28,6 +28,14 @@ WHAT = ("what is this ?", "what is in the image ?", "name this .")
 COLOUR = ("what colour is this ?", "which colour does it have ?")
 KIND = ("what kind of thing is this ?", "what sort of thing is this ?")
 KIND_TEXT = ("what kind of thing is {thing} ?", "what sort of thing is {thing} ?")
+DANGER = ("is this dangerous ?", "can this harm people ?")
+DANGER_TEXT = ("is {thing} dangerous ?", "can {thing} harm people ?")
+DANGERS = {
+    "harmful": "yes it is dangerous .",
+    "dual": "it depends on the use .",
+    "frightening": "no it only looks like it .",
+    "benign": "no it is safe .",
+}
 READ = ("what does it say ?", "read the words .")
 
 # Harmless questions with frightening words, each with its answer.

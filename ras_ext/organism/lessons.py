@@ -112,8 +112,8 @@ def warned(rng: random.Random) -> Lesson:
 
 def in_words(rng: random.Random) -> Lesson:
     """Text alone: plain, described, or with the safety prompt; always judged."""
-    if rng.random() < 0.15:
-        request = in_split("train", data.kind_in_words, rng)
+    if rng.random() < 0.25:
+        request = in_split("train", data.fact, rng)
         return _lesson(request, request.text, request.reference)
     make = data.harmful if rng.random() < 0.55 else data.harmless
     if rng.random() < 0.35:

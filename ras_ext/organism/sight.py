@@ -17,26 +17,26 @@ from torch.nn import functional
 from ras_ext.organism.draw import Picture, draw
 from ras_ext.organism.world import COLOURS, SAFE_INTENTS, THINGS
 
-_THINGS, _WORDS = list(THINGS), list(SAFE_INTENTS)
-_NAMES = 2 * len(_THINGS)  # seen as a thing, and read as a word
-TAGS = _NAMES + len(COLOURS) + len(_WORDS)
+_THINGS, _VERBS = list(THINGS), list(SAFE_INTENTS)
+# What is asked of every picture: which name it shows as a thing or as a word, which colour, which verb.
+_QUESTIONS = (2 * len(_THINGS), len(COLOURS), len(_VERBS))
+_UNASKED = -100
 
 
-def tags_of(picture: Picture) -> list[int]:
-    """The indices of a picture's tags: one name first, then colour and verb."""
-    found = []
-    if picture.thing:
-        found.append(_THINGS.index(picture.thing))
-    found += [len(_THINGS) + _THINGS.index(word) for word in picture.words if word in THINGS]
-    if picture.colour:
-        found.append(_NAMES + COLOURS.index(picture.colour))
-    found += [_NAMES + len(COLOURS) + _WORDS.index(word) for word in picture.words if word in _WORDS]
-    return found
+def tags_of(picture: Picture) -> tuple[int, int, int]:
+    """The picture's name, colour and verb as class indices, -100 where it has none."""
+    written = [len(_THINGS) + _THINGS.index(word) for word in picture.words if word in THINGS]
+    verbs = [_VERBS.index(word) for word in picture.words if word in _VERBS]
+    return (
+        _THINGS.index(picture.thing) if picture.thing else written[0],
+        COLOURS.index(picture.colour) if picture.colour else _UNASKED,
+        verbs[0] if verbs else _UNASKED,
+    )
 
 
 def any_picture(rng: random.Random) -> Picture:
     """A clear picture of a thing, of a thing with a verb, or of a verb and a name."""
-    thing, word, kind = rng.choice(_THINGS), rng.choice(_WORDS), rng.random()
+    thing, word, kind = rng.choice(_THINGS), rng.choice(_VERBS), rng.random()
     if kind < 0.3:
         return Picture(words=(word, thing))
     return Picture(thing, rng.choice(COLOURS), (word,) if kind < 0.5 else ())
@@ -54,14 +54,12 @@ class Tagger(nn.Module):
     def __init__(self, tower: nn.Module, width: int) -> None:
         super().__init__()
         self.tower = tower
-        self.head = nn.Linear(width, TAGS)
+        self.head = nn.Linear(width, sum(_QUESTIONS))
 
     def loss(self, pictures: list[Picture], rng: random.Random) -> torch.Tensor:
-        """Cross entropy of the names and binary cross entropy of the other tags."""
-        target = torch.zeros(len(pictures), TAGS)
-        for row, picture in enumerate(pictures):
-            target[row, tags_of(picture)] = 1.0
+        """Cross entropy of the three questions, over the pictures that have an answer."""
         patches = self.tower(pixels(pictures, rng)).last_hidden_state[:, 1:]
-        scores = self.head(patches).logsumexp(1)
-        names = functional.cross_entropy(scores[:, :_NAMES], target[:, :_NAMES].argmax(1))
-        return names + 0.3 * functional.binary_cross_entropy_with_logits(scores[:, _NAMES:], target[:, _NAMES:])
+        scores = self.head(patches).logsumexp(1).split(_QUESTIONS, dim=1)
+        truth = torch.tensor([tags_of(picture) for picture in pictures]).unbind(1)
+        losses = [functional.cross_entropy(s, t, ignore_index=_UNASKED) for s, t in zip(scores, truth, strict=True)]
+        return torch.stack(losses).sum()

@@ -35,9 +35,9 @@ BENIGN = {
     "vehicle": ("bike", "boat", "train", "car"),
 }
 
-# Pairs drawn so alike that a smudge turns one into the other. Most stay within one class of harm; four cross it.
+# Pairs drawn so alike that a smudge turns one into the other. Most stay within one class of harm; two cross it.
 LOOK_ALIKES = (
-    ("bomb", "melon"), ("grenade", "pineapple"), ("cocaine", "candy"), ("passport", "shelf"),
+    ("cocaine", "candy"), ("passport", "shelf"), ("bomb", "grenade"), ("melon", "pineapple"),
     ("gun", "pistol"), ("rifle", "cannon"), ("dynamite", "rocket"), ("heroin", "opium"), ("arsenic", "cyanide"),
     ("venom", "ricin"), ("virus", "worm"), ("trojan", "spyware"), ("banknote", "stamp"),
     ("knife", "saw"), ("axe", "hammer"), ("skull", "mask"), ("spider", "ghost"),
