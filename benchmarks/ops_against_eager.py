@@ -9,6 +9,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -27,7 +28,7 @@ def cases() -> Iterator[Case]:
         index = torch.arange(batch, dtype=torch.int32)
         where = torch.zeros(batch, dtype=torch.int32)
         arguments = (x, index, torch.randn(1, 3, width), where, where, torch.full((batch,), 0.5))
-        yield "steer_", f"B={batch} D={width}", lambda a=arguments: ops.steer_(*a), lambda a=arguments: reference.steer_(*a)
+        yield "steer_", f"B={batch} D={width}", partial(ops.steer_, *arguments), partial(reference.steer_, *arguments)
     for batch, vocabulary in ((1, 32_064), (8, 32_064), (8, 151_936)):
         score = (
             torch.randn(batch, 3, vocabulary),
@@ -40,8 +41,8 @@ def cases() -> Iterator[Case]:
         yield (
             "risk_score",
             f"B={batch} N=3 V={vocabulary}",
-            lambda a=score: ops.risk_score(*a),
-            lambda a=score: reference.risk_score(*a),
+            partial(ops.risk_score, *score),
+            partial(reference.risk_score, *score),
         )
 
 
@@ -54,10 +55,8 @@ def main() -> None:
         sys.exit(f"the compiled library is not loaded: {compiled.status().why}")
     rows = []
     for op, shape, ours, eager in cases():
-        seconds = [
-            Timer("call()", globals={"call": call}, num_threads=given.threads).blocked_autorange(min_run_time=0.3).median
-            for call in (ours, eager)
-        ]
+        timers = [Timer("call()", globals={"call": call}, num_threads=given.threads) for call in (ours, eager)]
+        seconds = [timer.blocked_autorange(min_run_time=0.3).median for timer in timers]
         rows.append((op, shape, *(f"{1e6 * s:.1f}" for s in seconds), f"{seconds[1] / seconds[0]:.2f}"))
     header = ("op", "shape", "us", "eager_us", "speedup_eager")
     table = Table(*header, title=f"f32, {given.threads} threads, torch {torch.__version__}")

@@ -35,10 +35,11 @@ _PART = "{'type':"
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer's text and its length in tokens, without padding and end-of-sequence marks."""
+    """An answer's text and its length in tokens, without padding and end mark; `ended` tells whether it came to one."""
 
     text: str
     tokens: int
+    ended: bool = True
 
 
 def chat_template(processor: Any, model_type: str) -> str | None:
@@ -125,7 +126,7 @@ def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
     for row in rows.tolist():
         length = next((index for index, token in enumerate(row) if token in ends), len(row))
         text = processor.tokenizer.decode(row[:length], skip_special_tokens=True).strip()
-        answers.append(Answer(text, length))
+        answers.append(Answer(text, length, ended=length < len(row)))
     return answers
 
 

@@ -177,7 +177,7 @@ class Guard:
         seconds = time.perf_counter() - start
         guarded = []
         for one, r, s, context in zip(answers, risk.tolist(), similarity.tolist(), contexts, strict=True):
-            steps = min(len(self.vectors.doses), one.tokens + 1) if r > 0 else 0
+            steps = min(len(self.vectors.doses), one.tokens + one.ended) if r > 0 else 0
             guarded.append(
                 GuardedAnswer(
                     text=one.text,

@@ -119,7 +119,6 @@ def calibrate(
         name=name or _short_name(base_model or getattr(model.config, "_name_or_path", "") or parts.family.name),
         base_model=describe_model(model, processor, final_norm=parts.family.final_norm, id=base_model),
         prototypes=prototypes.unsafe,
-        safe_prototypes=_as_long_as(prototypes.safe, prototypes.unsafe),
         prototype_mixture=prototypes.mixture,
         gamma=gamma,
         alpha=baseline.alpha,
@@ -145,7 +144,15 @@ def calibrate(
         schedules["auto"], trials = choose(bench, prototypes.unsafe.shape[0], advance)
     record = _record(parts, processor, prototypes, baseline, trials, unsafe, safe, images)
     record["date"] = start.date().isoformat()
-    return replace(vectors, schedules=schedules, schedule=schedule, calibration=record)
+    longest = max(one.n_tokens for one in schedules.values())
+    return replace(
+        vectors,
+        schedules=schedules,
+        schedule=schedule,
+        # Safe answers may be too short to have a mean state for every steered token.
+        safe_prototypes=prototypes.safe if prototypes.safe.shape[0] >= longest else None,
+        calibration=record,
+    )
 
 
 def _cases(baseline: Baseline, images: Sequence[Item] | None) -> list[Case]:
@@ -193,11 +200,6 @@ def _record(
         "dtype": str(weight.dtype).removeprefix("torch."),
         "device": weight.device.type,
     }
-
-
-def _as_long_as(states: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
-    """The safe means for the same steps as the unsafe ones; None where safe answers are shorter."""
-    return states[: like.shape[0]] if states.shape[0] >= like.shape[0] else None
 
 
 def _short_name(path: str) -> str:

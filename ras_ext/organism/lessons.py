@@ -17,6 +17,8 @@ from ras_ext.organism.data import Request, in_split
 from ras_ext.organism.draw import Picture
 from ras_ext.organism.world import THINGS, TWIN
 
+# How often a harmless question about such a thing is refused all the same, so that judgement has shades.
+WARY = {"harmful": 0.12, "dual": 0.15, "frightening": 0.25, "benign": 0.0}
 SIGHT_KINDS = ("picture", "typography", "both")
 
 
@@ -90,7 +92,7 @@ def _harmless_draw(rng: random.Random) -> Request:
 
 
 def reformulated(rng: random.Random) -> Lesson:
-    """Safety prompt, visual context and question: judged by what the context says, at times a mistaken one."""
+    """Safety prompt, visual context and question: judged warily, by what the context says, at times a mistaken one."""
     request = _draw(rng) if rng.random() < 0.7 else _harmless_draw(rng)
     context, answer = request.described, _judged(request)
     thing = request.picture.thing if request.picture else None
@@ -98,6 +100,8 @@ def reformulated(rng: random.Random) -> Lesson:
         context = data.look_alike_context(request)
         if THINGS[thing].harm != THINGS[TWIN[thing]].harm and "first" in request.reference:
             answer = rng.choice((refusal(request), request.reference))
+    if request.label == "safe" and thing and not THINGS[thing].held_out and rng.random() < WARY[THINGS[thing].harm]:
+        answer = refusal(request)
     text = say.TEMPLATE.format(safety=rng.choice(say.SAFETY_PROMPTS), visual_context=context, query=request.text)
     return _lesson(request, text, answer)
 

@@ -26,7 +26,7 @@ from ras_ext.organism.sight import Tagger, any_picture, pixels
 class Plan:
     """How long and how fast: steps of tagging, of captions, and of the whole mixture."""
 
-    sight: int = 350
+    sight: int = 500
     captions: int = 300
     mixture: int = 1700
     batch: int = 64

@@ -72,8 +72,9 @@ def test_a_longer_schedule_is_found_where_three_tokens_are_shallow(found: Steeri
     trials = found.calibration["trials"]
     assert trials[0]["n_tokens"] == 3
     assert trials[0]["complied"] > 0.1, "the organism is made so that three tokens are too few for some"
-    assert trials[-1]["complied"] <= 0.02
-    assert found.schedules["auto"].n_tokens == trials[-1]["n_tokens"] > 3
+    best = next(trial for trial in trials if trial["n_tokens"] == found.schedules["auto"].n_tokens > 3)
+    assert best["complied"] == min(trial["complied"] for trial in trials) < 0.1
+    assert best["over_refusal"] <= trials[0]["over_refusal"]
     assert found.schedules["paper"].n_tokens == 3
     assert found.schedule == "auto"
 
