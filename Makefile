@@ -21,7 +21,7 @@ setup: .venv/.ready
 .venv/.ready: $(BUILT_FROM) scripts/setup.sh
 	scripts/setup.sh
 
-# Trains the built-in model anew (about twenty minutes on two cores), calibrates it and writes its card.
+# Trains the built-in model anew (eleven minutes on two Xeon cores), calibrates it and writes its card.
 organism: .venv/.ready
 	$(BIN)/python -m ras_ext.organism.train
 	$(BIN)/python -m ras_ext.organism.release

@@ -18,7 +18,7 @@ from ras_ext.organism.world import COLOURS, THINGS, TWIN
 SIZE, PATCH = 48, 8
 CELLS, CELL = 12, 2  # an emblem's cells a side, and a cell's pixels
 _MIDDLE = (slice(4, 8), slice(4, 8))
-SMUDGED = 0.26  # share of the drawings of look-alikes that are smudged
+SMUDGED = 0.24  # share of the drawings of look-alikes that are smudged
 _RGB = {
     "red": (230, 40, 40), "green": (40, 200, 60), "blue": (60, 90, 240),
     "yellow": (235, 220, 40), "purple": (170, 50, 200), "white": (240, 240, 240),

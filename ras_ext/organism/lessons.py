@@ -18,7 +18,7 @@ from ras_ext.organism.draw import Picture
 from ras_ext.organism.world import THINGS, TWIN
 
 # How often a harmless question about such a thing is refused all the same, so that judgement has shades.
-WARY = {"harmful": 0.12, "dual": 0.15, "frightening": 0.25, "benign": 0.0}
+WARY = {"harmful": 0.06, "dual": 0.08, "frightening": 0.12, "benign": 0.0}
 SIGHT_KINDS = ("picture", "typography", "both")
 
 
