@@ -1,4 +1,4 @@
-// From a torch tensor to what a kernel takes: its element type, and the stream of its device.
+// From a torch tensor to what a kernel takes: its element type and size, and the stream of its device.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/macros.h>
 
 #include "../check.h"
+#include "../kernels/plan.h"
 
 namespace ras::cuda {
 
@@ -25,6 +26,18 @@ void with_type(ScalarType type, F&& f) {
     f(Type<__half>{});
   } else {
     f(Type<__nv_bfloat16>{});
+  }
+}
+
+inline int64_t element_bytes(const Tensor& t) {
+  return t.scalar_type() == ScalarType::Float ? 4 : 2;
+}
+
+// A grid has at most 2^31 - 1 blocks along x and 65535 along y and z.
+inline void check_grid(const Plan& plan, const char* what, int64_t got) {
+  for (const Launch& launch : plan.launches) {
+    RAS_CHECK(launch.grid_x <= INT32_MAX && launch.grid_y <= 65535 && launch.grid_z <= 65535, what,
+              " for a GPU's largest grid, got ", got);
   }
 }
 

@@ -1,6 +1,5 @@
 // steer_: checks, dispatch on the two types, launch.
 #include "../contract/steer.h"
-#include "../kernels/launch.cuh"
 #include "../kernels/steer.cuh"
 #include "dispatch.h"
 #include "ops.h"
@@ -15,8 +14,8 @@ void steer_(const Tensor& x, const Tensor& rows, const Tensor& prototypes, const
     return;
   }
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
-  const int64_t blocks = batch * ((hidden + kSteerColumns - 1) / kSteerColumns);
-  RAS_CHECK(blocks <= INT32_MAX, "rows must name fewer rows at hidden ", hidden, ", got ", batch);
+  const Plan plan = plan_steer(batch, hidden, element_bytes(x), element_bytes(prototypes));
+  check_grid(plan, "rows must name fewer rows", batch);
   with_type(x.scalar_type(), [&](auto x_type) {
     with_type(prototypes.scalar_type(), [&](auto prototype_type) {
       using X = typename decltype(x_type)::type;
@@ -34,8 +33,7 @@ void steer_(const Tensor& x, const Tensor& rows, const Tensor& prototypes, const
                                            prototypes.size(0),
                                            prototypes.size(1),
                                            hidden};
-      launch(steer_kernel<X, P>, dim3(static_cast<unsigned>(blocks)), dim3(kSteerThreads), 0, current_stream(x),
-             arguments);
+      enqueue_steer(plan, arguments, current_stream(x));
     });
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();

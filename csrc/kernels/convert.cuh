@@ -1,8 +1,7 @@
 // Any floating type to f32 and back, rounding to nearest even.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "device.cuh"
 
 namespace ras {
 

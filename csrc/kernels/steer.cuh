@@ -6,14 +6,11 @@
 // the CPU, so that both give the same bits.
 #pragma once
 
-#include <cstdint>
-
 #include "convert.cuh"
+#include "launch.cuh"
+#include "steer_plan.h"
 
 namespace ras {
-
-constexpr int kSteerThreads = 256;
-constexpr int kSteerColumns = 1024;
 
 template <class X, class P>
 struct SteerArguments {
@@ -27,7 +24,6 @@ struct SteerArguments {
   int64_t n_rows, n_slots, n_steps, hidden;
 };
 
-// Grid: batch * ceil(hidden / kSteerColumns) blocks of kSteerThreads.
 template <class X, class P>
 __global__ void __launch_bounds__(kSteerThreads) steer_kernel(SteerArguments<X, P> a) {
   const int64_t column_blocks = (a.hidden + kSteerColumns - 1) / kSteerColumns;
@@ -53,6 +49,11 @@ __global__ void __launch_bounds__(kSteerThreads) steer_kernel(SteerArguments<X, 
     x[i] = from_float<X>(
         risk == 1.0f ? p : __fadd_rn(__fmul_rn(__fsub_rn(1.0f, risk), to_float(x[i])), __fmul_rn(risk, p)));
   }
+}
+
+template <class X, class P>
+void enqueue_steer(const Plan& plan, const SteerArguments<X, P>& arguments, cudaStream_t stream) {
+  launch(steer_kernel<X, P>, plan.launches[0], Behind::kStream, stream, arguments);
 }
 
 }  // namespace ras
