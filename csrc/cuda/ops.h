@@ -12,6 +12,10 @@ namespace ras::cuda {
 void steer_(const Tensor& x, const Tensor& rows, const Tensor& prototypes, const Tensor& slot, const Tensor& step,
             const Tensor& risk);
 
+void attention_peak_(const Tensor& acc, const Tensor& q, const Tensor& k, const std::optional<Tensor>& lse,
+                     const Tensor& heads, const Tensor& text_rows, const Tensor& visual,
+                     const std::optional<Tensor>& key_range, double scale, double weight, int64_t causal_offset);
+
 std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length, const Tensor& prototype, double gamma,
                                       double alpha, double s_base);
 

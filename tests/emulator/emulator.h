@@ -261,6 +261,10 @@ inline unsigned char* shared_memory() {
 
 inline void wait_for_previous_kernel() {}
 
+inline float larger(float a, float b) {
+  return b > a || std::isnan(b) ? b : a;
+}
+
 inline void copy_16_async(void* shared, const void* global, int bytes = 16) {
   emulated::check_aligned(shared, 16, "an asynchronous copy");
   emulated::check_aligned(global, 16, "an asynchronous copy");
