@@ -44,8 +44,16 @@ CXX_FLAGS = [
     "-Wno-unused-parameter",
     *STABLE_ABI,
 ]
-# Nothing here is hot; -O1 halves the time the bindings take to compile.
-PLANS_FLAGS = ["-O1", f"-ffile-prefix-map={ROOT}=ras_ext", "-std=c++20", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra"]
+# Nothing here is hot: -O1 compiles in three quarters of the time of -O3.
+PLANS_FLAGS = [
+    "-O1",
+    f"-ffile-prefix-map={ROOT}=ras_ext",
+    "-std=c++20",
+    "-fvisibility=hidden",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+]
 NVCC_FLAGS = ["-O3", "-Xcompiler=-g0", "-std=c++20", "-DUSE_CUDA", "-Xcompiler=-fvisibility=hidden", *STABLE_ABI]
 
 

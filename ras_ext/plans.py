@@ -61,6 +61,11 @@ class Build:
     python: str
 
 
+_TYPICAL = {
+    "steer_": {"batch": 8, "hidden": 4096, "x_bytes": 2, "prototype_bytes": 4},
+}
+
+
 def why_missing() -> str:
     """One sentence on why there are no plans; empty where they are there."""
     return _load()[1]
@@ -74,6 +79,11 @@ def operators() -> dict[str, tuple[str, ...]]:
 def build() -> Build:
     """With what the module was built."""
     return Build(**_module().BUILD)
+
+
+def typical() -> dict[str, dict[str, int]]:
+    """For every operator that has a plan, the sizes of an ordinary call: LLaVA-1.5 7B, half precision, a batch of 8."""
+    return {op: dict(sizes) for op, sizes in _TYPICAL.items()}
 
 
 def plan(op: str, /, **shape: int) -> Plan:
