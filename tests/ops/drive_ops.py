@@ -1,6 +1,6 @@
 """Every operator once or many times on one device, for tools that watch a process from outside.
 
-``python tests/ops/drive_ops.py digest|repeat|graph [--device cuda] [--repeat N] [--out FILE] [--against FILE]``
+``python tests/ops/drive_ops.py digest|repeat|graph [--device cuda] [--size odd|llava] [--repeat N]``
 
 ``digest`` runs each case alone and tells a hash of its results. ``repeat`` runs two cases of one shape in turn,
 without waiting in between, so that whatever a launch leaves behind for the next (scratch, or a kernel that started too
@@ -48,10 +48,12 @@ def on(device: str, case: Case) -> Case:
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in case.items()}
 
 
-def pairs(device: str) -> Iterator[tuple[str, str, Case, Case]]:
+def pairs(device: str, wanted: str) -> Iterator[tuple[str, str, Case, Case]]:
     """(operator, name, a case, another case of the same shape)."""
     for op, (make, shapes) in SHAPES.items():
         for size, shape in shapes.items():
+            if wanted not in ("all", size):
+                continue
             for type_name, dtype in TYPES.items():
                 torch.manual_seed(len(op) + len(size))
                 first, second = make(dtype=dtype, **shape), make(dtype=dtype, **shape)
@@ -72,10 +74,10 @@ def digest(results: list[Tensor]) -> str:
     return told.hexdigest()[:16]
 
 
-def digests(device: str) -> dict[str, list[str]]:
+def digests(device: str, size: str) -> dict[str, list[str]]:
     """The hashes of both cases of every pair, each run alone."""
     found = {}
-    for op, name, first, second in pairs(device):
+    for op, name, first, second in pairs(device, size):
         found[name] = []
         for case in (first, second):
             result = call(op, cases.copied(case))
@@ -84,10 +86,10 @@ def digests(device: str) -> dict[str, list[str]]:
     return found
 
 
-def repeated(device: str, times: int, expected: dict[str, list[str]]) -> list[str]:
+def repeated(device: str, size: str, times: int, expected: dict[str, list[str]]) -> list[str]:
     """The names of the pairs that gave other bits when run in turn, `times` times each, without a pause."""
     wrong = []
-    for op, name, first, second in pairs(device):
+    for op, name, first, second in pairs(device, size):
         inputs = [[cases.copied(case) for case in (first, second)] for _ in range(times)]
         synchronize(device)
         results = [[call(op, case) for case in pair] for pair in inputs]
@@ -97,10 +99,10 @@ def repeated(device: str, times: int, expected: dict[str, list[str]]) -> list[st
     return wrong
 
 
-def replayed(device: str, expected: dict[str, list[str]]) -> list[str]:
+def replayed(device: str, size: str, expected: dict[str, list[str]]) -> list[str]:
     """The names of the pairs whose captured call gave other bits than an ordinary one, on either case's values."""
     wrong = []
-    for op, name, first, second in pairs(device):
+    for op, name, first, second in pairs(device, size):
         buffers = cases.copied(first)
         replay = capture(device, op, buffers)
         for case, wanted in zip((second, first, second), (1, 0, 1), strict=True):
@@ -142,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=("digest", "repeat", "graph"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--size", default="all", choices=("all", "odd", "llava"))
     parser.add_argument("--repeat", type=int, default=50)
     parser.add_argument("--out", type=Path, help="digest: write the hashes there")
     parser.add_argument("--against", type=Path, help="compare with these hashes instead of a run of its own")
@@ -150,15 +153,12 @@ def main() -> None:
     if unserved:
         sys.exit(f"no compiled {', '.join(unserved)} for {given.device} is loaded: {compiled.status().why}")
     with torch.no_grad():
-        if given.against:
-            expected = json.loads(given.against.read_text())
-        else:
-            expected = digests(given.device)
+        expected = json.loads(given.against.read_text()) if given.against else digests(given.device, given.size)
         wrong: list[str] = []
         if given.mode == "repeat":
-            wrong = repeated(given.device, given.repeat, expected)
+            wrong = repeated(given.device, given.size, given.repeat, expected)
         elif given.mode == "graph":
-            wrong = replayed(given.device, expected)
+            wrong = replayed(given.device, given.size, expected)
     if given.out:
         given.out.write_text(json.dumps(expected, indent=1))
     if wrong:
