@@ -27,7 +27,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "dist", "out", "results", "__pycache__", ".*_cache", "*.egg-info", "*.so")
 EMULATED = ["tests/emulator", "-k", "steer"]
-BUILT = Path("build", "lib")
 LIMIT_SECONDS = 470.0  # of the whole run
 
 
@@ -65,11 +64,8 @@ class Outcome:
     detail: str
 
 
-def stage(tree: Path, seeded: bool) -> None:
-    """Copies the sources there, keeping what was built before; the registry goes where the package expects it.
-
-    `seeded`: begin with the libraries that lie in the source tree, which setup.py builds again if they are old.
-    """
+def stage(tree: Path) -> None:
+    """Copies the sources there, keeping what was built before; the registry goes where the package expects it."""
     tree.mkdir(parents=True, exist_ok=True)
     for old in tree.iterdir():
         if old.name != "build":
@@ -77,11 +73,13 @@ def stage(tree: Path, seeded: bool) -> None:
     ignore = shutil.ignore_patterns(*LEFT_OUT)
     shutil.copytree(ROOT, tree, ignore=ignore, dirs_exist_ok=True)
     shutil.copytree(ROOT / "registry", tree / "ras_ext" / "registry", ignore=ignore, dirs_exist_ok=True)
-    built = tree / BUILT / "ras_ext"
-    built.mkdir(parents=True, exist_ok=True)
-    for library in (ROOT / "ras_ext").glob("*.so") if seeded else ():
-        if not (built / library.name).exists():
-            shutil.copy2(library, built)
+
+
+def libraries_at_hand() -> list[Path]:
+    """The CPU libraries that lie in the source tree, if they are of these sources."""
+    found = [path for stem in ("_C", "_plans") for path in (ROOT / "ras_ext").glob(f"{stem}.*.so")]
+    sources = [path.stat().st_mtime for path in (ROOT / "csrc").rglob("*") if path.is_file()]
+    return found if len(found) == 2 and max(sources) < min(path.stat().st_mtime for path in found) else []
 
 
 def run(step: Step, cwd: Path, environ: dict[str, str], logs: Path, left: float) -> Outcome:
@@ -227,16 +225,19 @@ def steps(python: str, results: Path, facts: dict[str, object], dry: bool) -> li
         return [*driver, *words, "--device", device, *(["--size", "odd"] if dry else [])]
 
     build = {"RAS_EXT_CUDA": "0"} if dry else {"RAS_EXT_CUDA": "1", "TORCH_CUDA_ARCH_LIST": str(facts.get("arch"))}
+    setup = Command([python, "setup.py", "-q", "build_ext", "--inplace"], build)
+    if at_hand := libraries_at_hand() if dry else []:
+        setup = Command(["cp", *map(str, at_hand), "ras_ext"])
     tests = ["tests/ops/test_op_steer.py"] if dry else ["tests/ops", "--ignore=tests/ops/test_cuda_build.py"]
     return [
         Step(
             "build",
             [
-                Command([python, "setup.py", "-q", "build_ext", "--inplace", "--build-lib", str(BUILT)], build),
+                setup,
                 Command([python, "-c", "from ras_ext import compiled; print(compiled.load())"]),
             ],
             150,
-            stand_in="CPU library" if dry else "",
+            stand_in="CPU library at hand" if at_hand else "CPU library" if dry else "",
         ),
         Step(
             "tests",
@@ -314,7 +315,7 @@ def main() -> None:
     results = Path(given.results or default / folder_name(facts)).resolve()
     (results / "logs").mkdir(parents=True, exist_ok=True)
     tree = given.tree.resolve()
-    stage(tree, seeded=given.dry_run)
+    stage(tree)
     environ = os.environ | {
         "PYTHONPATH": str(tree),
         "RAS_EXT_REQUIRE_COMPILED": "1",
