@@ -1,4 +1,4 @@
-"""``ras-ext bench``: the operators against eager torch, torch.compile and the machine's own copy rate, in two minutes."""
+"""``ras-ext bench``: the operators against eager torch, torch.compile and a copy of as many bytes, in two minutes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
     from ras_ext.benchmark import Row
 
-_HEADS = ("us", "eager\nus", "compile\nus", "times\neager", "times\ncompile", "GB/s", "of the\ncopy rate")
-_LEGEND = (
-    "us: median of one call. times: how many times as long the peer takes. copy rate: of as many bytes, in this run"
-)
+_HEADS = ("us", "eager\nus", "compile\nus", "times\neager", "times\ncompile", "GB/s", "of\ncopy")
+_LEGEND = "us: median of one call. times: how many times as long the peer takes. of copy: of the rate of a copy of as many bytes"
 
 
 def bench(
@@ -79,19 +78,34 @@ def show(rows: Sequence[Row]) -> None:
     """Prints the rows, and below them what is missing and why."""
     first = rows[0]
     heading = f"{first.machine}, {first.threads} threads" if first.device == "cpu" else first.machine
-    table = Table(title=escape(heading), title_justify="left", caption=_LEGEND, caption_justify="left")
-    for head in ("operator", "shape", "dtype", "cache"):
-        table.add_column(head)
+    table = Table(
+        title=escape(heading),
+        title_justify="left",
+        caption=_LEGEND,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    caches = len({row.cache for row in rows}) > 1
+    table.add_column("shape", overflow="fold")
+    for head in ("type", *(["cache"] if caches else [])):
+        table.add_column(head, no_wrap=True)
     for head in _HEADS:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
+    op = None
     for row in rows:
+        if row.op != op:
+            op = row.op
+            table.add_section()
+            table.add_row(f"[bold]{escape(op)}[/bold]")
         figures = (
             *(_number(us, 1) for us in (row.us, row.eager_us, row.compile_us)),
             *(_number(times, 2) for times in (row.speedup_eager, row.speedup_compile)),
             _number(row.gb_per_s, 1),
             "–" if row.fraction_of_limit is None else f"{100 * row.fraction_of_limit:.0f} %",
         )
-        table.add_row(row.op, escape(row.shape), row.dtype, row.cache, *figures)
+        kind = row.dtype.replace("float", "f")
+        table.add_row(escape(row.shape), kind, *([row.cache] if caches else []), *figures)
     console = Console()
     console.print(table)
     for remark in dict.fromkeys(row.remark for row in rows if row.remark):
