@@ -19,10 +19,11 @@ import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import gpu_judges as judges
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "dist", "out", "results", "__pycache__", ".*_cache", "*.egg-info", "*.so")
@@ -103,7 +104,10 @@ def run(step: Step, cwd: Path, environ: dict[str, str], logs: Path, left: float)
             ok, detail = False, f"ended with {code}{wanted}: {_last_line(log)}"
             break
     if ok:
-        ok, detail = step.judge(log.read_text(errors="replace")) if step.judge else (True, _last_line(log))
+        try:
+            ok, detail = step.judge(log.read_text(errors="replace")) if step.judge else (True, _last_line(log))
+        except (OSError, ValueError, KeyError, SyntaxError) as error:
+            ok, detail = False, f"its results cannot be read: {error}"
     if step.stand_in:
         detail = f"[{step.stand_in}] {detail}"
     return Outcome(step.name, ok, round(time.monotonic() - began, 1), detail)
@@ -136,47 +140,6 @@ def _run(command: Command, cwd: Path, environ: dict[str, str], log: Path, limit:
 def _last_line(log: Path) -> str:
     lines = [line.strip(" =") for line in log.read_text(errors="replace").splitlines() if line.strip(" =")]
     return lines[-1][:300] if lines else "it said nothing"
-
-
-def judge_tests(report: Path, needs_cuda: bool) -> tuple[bool, str]:
-    """A report of pytest: nothing failed, and no CUDA row was skipped where they are needed."""
-    cases = list(ET.parse(report).getroot().iter("testcase"))
-    cuda = [case for case in cases if re.search(r"\bcuda\b", case.get("name", ""))]
-    skipped = [case for case in cases if case.find("skipped") is not None]
-    bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    ran = [case for case in cuda if case not in skipped]
-    told = f"{len(cases) - len(skipped) - len(bad)} passed, {len(bad)} failed, {len(skipped)} skipped; "
-    told += f"CUDA rows: {len(ran)} run, {len(cuda) - len(ran)} skipped"
-    if bad:
-        return False, f"{told}; the first that failed is {bad[0].get('name')}"
-    if needs_cuda and not ran:
-        return False, f"{told}; no CUDA row ran"
-    if needs_cuda and len(ran) < len(cuda):
-        missed = next(case for case in cuda if case in skipped)
-        skip = missed.find("skipped")
-        return False, f"{told}; {missed.get('name')} was skipped: {skip.get('message') if skip is not None else ''}"
-    return bool(cases), told
-
-
-def judge_sanitizer(log: str) -> tuple[bool, str]:
-    """compute-sanitizer's own summary; a run in which it watched nothing has none."""
-    found = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", log)
-    if not found:
-        return False, "compute-sanitizer gave no summary"
-    return all(re.match(r"0 (errors|hazards)", line) for line in found), "; ".join(found)
-
-
-def judge_planted(log: str) -> tuple[bool, str]:
-    """The twin: the fault planted in a kernel of its own must have been found."""
-    clean, found = judge_sanitizer(log)
-    return "no summary" not in found and not clean, f"planted fault: {found}"
-
-
-def judge_bench(path: Path) -> tuple[bool, str]:
-    """The rows of a benchmark: each has a time."""
-    rows = json.loads(path.read_text())["rows"]
-    timed = [row for row in rows if (row["us"] or 0) > 0]
-    return bool(rows) and len(timed) == len(rows), f"{len(timed)} of {len(rows)} rows measured"
 
 
 FACTS = """
@@ -250,7 +213,7 @@ def steps(python: str, results: Path, facts: dict[str, object], dry: bool) -> li
             "tests",
             [Command([*pytest, *tests])],
             150,
-            lambda log: judge_tests(report, needs_cuda=not dry),
+            lambda log: judges.tests(report, needs_cuda=not dry),
             "CPU rows of one operator" if dry else "",
         ),
         Step("graphs", [Command(on_device("graph"))], 60, stand_in="ordinary calls for graphs" if dry else ""),
@@ -264,7 +227,7 @@ def steps(python: str, results: Path, facts: dict[str, object], dry: bool) -> li
             60,
             stand_in="CPU" if dry else "",
         ),
-        *benchmarks(python, results, dry),
+        *benchmarks(python, results, folder_name(facts), dry),
     ]
 
 
@@ -279,20 +242,29 @@ def sanitizers(python: str, arch: str, driven: list[str], dry: bool) -> list[Ste
     for tool, fault in (("memcheck", "overrun"), ("racecheck", "race")):
         watched = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--kernel-name", "kns=_ZN3ras"]
         planted = [Command(compile_faults), Command([*watched, faults, fault], code=9)]
-        found.append(Step(f"{tool} control", planted, 40, judge_planted))
+        found.append(Step(f"{tool} control", planted, 40, judges.planted))
         # The allocator would hide a write past a tensor's end inside a block of its own.
         whole = Command([*watched, *driven], {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
-        found.append(Step(tool, [whole], 90, judge_sanitizer))
+        found.append(Step(tool, [whole], 90, judges.sanitizer))
     return found
 
 
-def benchmarks(python: str, results: Path, dry: bool) -> list[Step]:
-    """The selection of ``ras-ext bench``; in a dry run its smallest row."""
+def benchmarks(python: str, results: Path, folder: str, dry: bool) -> list[Step]:
+    """The limits of this GPU beside what the operators reach, and the selection of ``ras-ext bench``."""
+    # The script opens a folder of the machine's name itself.
+    above = results.parent if results.name == folder else results
+    limits = Command([python, "benchmarks/gpu_limits.py", "--results", str(above)])
+    table = above / folder / "gpu_limits.csv"
     smallest = ["--op", "steer_", "--dtype", "float32", "--shape", "B=1 D=4096", "--no-compile", "--device", "cpu"]
     words = [python, "-c", "from ras_ext.cli import main; main()", "bench", "--json"]
     rows = results / "bench.json"
     bench = Command([*words, *(smallest if dry else ["--device", "cuda"])], stdout=rows)
-    return [Step("bench", [bench], 150, lambda log: judge_bench(rows), "one row, on the CPU" if dry else "")]
+    return [
+        Step("limits", [limits], 120, stand_in="nothing to measure without a GPU")
+        if dry
+        else Step("limits", [limits], 120, lambda log: judges.limits(table)),
+        Step("bench", [bench], 150, lambda log: judges.bench(rows), "one row, on the CPU" if dry else ""),
+    ]
 
 
 def report(results: Path, facts: dict[str, object], outcomes: list[Outcome], dry: bool) -> None:
