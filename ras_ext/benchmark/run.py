@@ -32,7 +32,7 @@ class Row:
         limit_gb_per_s, fraction_of_limit: a copy of as many bytes in this run, and our share of its rate.
         flops, tflop_per_s: operations by the launch plan, and their rate.
         threads: of the CPU; cache: ``"hot"`` (the same buffers again) or ``"cold"`` (rotating over many).
-        quartiles: of ours, in microseconds.
+        us_low, us_high: quartiles of ours over the blocks.
         peers: published kernels' microseconds by name.
         compiled: how torch.compile was called; remark: what is missing from the row and why.
     """
@@ -55,7 +55,8 @@ class Row:
     threads: int
     cache: str
     machine: str
-    quartiles: tuple[float, float]
+    us_low: float
+    us_high: float
     compiled: str | None
     peers: dict[str, float] = field(default_factory=dict)
     remark: str = ""
@@ -179,7 +180,8 @@ def _row(
         threads=torch.get_num_threads(),
         cache=cache,
         machine=machine.name(case.device),
-        quartiles=(ours.low, ours.high),
+        us_low=ours.low,
+        us_high=ours.high,
         compiled=contenders.compiled,
         peers={name: timing.us for name, timing in timed.items()},
         remark="; ".join(filter(None, (contenders.remark, cost.why))),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ras_ext.benchmark import Row
 
 _HEADS = ("us", "eager\nus", "compile\nus", "times\neager", "times\ncompile", "GB/s", "of\ncopy")
-_LEGEND = "us: median of one call. times: how many times as long the peer takes. of copy: of the rate of a copy of as many bytes"
+_LEGEND = "us: median of a call. times: as long as ours. of copy: share of the rate at which as many bytes are copied"
 
 
 def bench(
