@@ -1,5 +1,5 @@
 # make demo: set up and run the main job.  make test: set up and run the tests.  Both need nothing but Python and g++.
-.PHONY: demo test lint setup organism clean
+.PHONY: demo test lint setup organism cuda-build cuda-build-status gpu-check clean
 
 BUILT_FROM := setup.py pyproject.toml $(shell find csrc -type f)
 BIN := .venv/bin
@@ -14,7 +14,7 @@ lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy ras_ext registry
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 setup: .venv/.ready
 
@@ -25,6 +25,17 @@ setup: .venv/.ready
 organism: .venv/.ready
 	$(BIN)/python -m ras_ext.organism.train
 	$(BIN)/python -m ras_ext.organism.release
+
+# Builds, links and imports everything against the CUDA build of torch; needs nvcc, 12 GB of disk and no GPU.
+cuda-build:
+	scripts/cuda_build.sh
+
+cuda-build-status:
+	@$(or $(PYTHON),python3) scripts/cuda_build_record.py status
+
+# All that needs a GPU, in one command; uses the Python it is given (PYTHON), installs nothing. DRY=1 goes as far as a CPU allows.
+gpu-check:
+	$(or $(PYTHON),python3) scripts/gpu_check.py
 
 clean:
 	rm -rf .venv build dist *.egg-info ras_ext/*.so ras-ext-demo

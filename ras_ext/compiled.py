@@ -7,13 +7,13 @@ reference serves in its place; ``RAS_EXT_REQUIRE_COMPILED=1`` makes it a `Compil
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ras_ext.elf import truncated
 from ras_ext.errors import CompiledLibraryError
 
 OPERATORS = ("attention_peak_", "region_risk", "risk_score", "steer_", "add_rms_norm_steer_")
@@ -121,7 +121,7 @@ def _load_library(folder: Path, name: str) -> str:
     if not files:
         return f"the compiled library {name} is not in {folder}; install ras_ext with a C++ compiler at hand"
     path = files[0]
-    if _truncated(path):
+    if truncated(path):
         return f"the compiled library {path} is cut short; install ras_ext again"
     try:
         torch.ops.load_library(path)
@@ -129,17 +129,3 @@ def _load_library(folder: Path, name: str) -> str:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         return f"the compiled library {path} cannot be loaded ({reason}); install ras_ext again for this torch"
     return ""
-
-
-def _truncated(path: Path) -> bool:
-    """Whether an ELF file ends before its last table: loading one would end the process with a bus error."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head[:4] != b"\x7fELF":
-        return len(head) < 64
-    if len(head) < 64 or head[4] != 2:  # 32-bit files have another layout; the loader judges those
-        return len(head) < 64
-    order = "<" if head[5] == 1 else ">"
-    (sections,) = struct.unpack_from(f"{order}Q", head, 40)
-    size, count = struct.unpack_from(f"{order}HH", head, 58)
-    return path.stat().st_size < sections + size * count

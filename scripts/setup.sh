@@ -53,7 +53,7 @@ if ! $VENV/bin/python -c "$usable_torch" 2>/dev/null; then
 fi
 
 say "building and installing ras_ext"
-$PIP install "setuptools>=77" wheel ninja
+$PIP install "setuptools>=77" wheel ninja "pybind11>=2.13"
 $PIP install --no-build-isolation -e ".[dev]"
 touch $VENV/.ready
 say "ready"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ras_ext
-from ras_ext.cli import ask, calibrate, demo, doctor, evaluate
+from ras_ext.cli import ask, bench, calibrate, demo, doctor, evaluate
 
 app = typer.Typer(
     name="ras-ext",
@@ -39,6 +39,7 @@ app.command("demo")(demo.demo)
 app.command("calibrate")(calibrate.calibrate)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 import ras_ext
+from ras_ext import plans
 from ras_ext.cli import options
 from ras_ext.cli.output import speaking
 from ras_ext.cli.tables import show_pairs
@@ -36,6 +38,7 @@ def doctor(json: options.Json = False) -> None:
             pairs += [
                 ("CPU operators", "compiled" if found["cpu_ops"] else "plain-torch reference"),
                 ("CUDA operators", ", ".join(found["cuda_archs"]) or "compiled" if found["cuda_ops"] else "none"),
+                ("launch plans", _told(found)),
                 ("packages", ", ".join(versions)),
                 ("remark", found["why"] or "nothing is missing"),
             ]
@@ -57,6 +60,8 @@ def examine() -> dict[str, Any]:
         "cuda_ops": False,
         "cuda_archs": [],
         "device": "",
+        "plans": False,
+        "launches": {},
         "packages": packages,
         "why": "",
     }
@@ -75,8 +80,26 @@ def examine() -> dict[str, Any]:
     except Exception as error:
         part = "torch" if found["torch"] is None else "the compiled library"
         why.append(f"{part} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}")
+    if missing := plans.why_missing():
+        why.append(f"there are no launch plans: {missing}")
+    else:
+        found.update(plans=True, launches=_launches())
     found["why"] = "; ".join(why)
     return found
+
+
+def _launches() -> dict[str, Any]:
+    """Per operator the sizes of one ordinary call and the kernel launches it is cut into."""
+    return {op: {"shape": shape, **asdict(plans.plan(op, **shape))} for op, shape in sorted(plans.typical().items())}
+
+
+def _told(found: dict[str, Any]) -> str:
+    if not found["plans"]:
+        return "none"
+    return ", ".join(
+        f"{op} {' + '.join('x'.join(map(str, launch['grid'])) for launch in entry['launches'])}"
+        for op, entry in found["launches"].items()
+    )
 
 
 def _version(package: str) -> str | None:

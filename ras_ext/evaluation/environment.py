@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import ras_ext
-from ras_ext import compiled
+from ras_ext import compiled, processor
 
 
 def describe(model: Any = None) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def describe(model: Any = None) -> dict[str, Any]:
         "torch": torch.__version__,
         "transformers": metadata.version("transformers"),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor_name(),
+        "processor": processor.name(),
         "threads": torch.get_num_threads(),
         "operators": "compiled" if compiled.status().cpu_ops else "plain-torch reference",
     }
@@ -30,13 +29,3 @@ def describe(model: Any = None) -> dict[str, Any]:
         found["dtype"] = str(weight.dtype).removeprefix("torch.")
         found["device"] = torch.cuda.get_device_name(weight.device) if weight.is_cuda else weight.device.type
     return found
-
-
-def processor_name() -> str:
-    """The CPU's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,83 @@
+// ras_ext._plans: every operator's launch plan for Python. Plain C++: no torch, no CUDA, so it is there on any machine
+// and the benchmarks, `doctor` and the tests read the very numbers the launches use. What comes in is checked here,
+// what goes out is plain tuples and integers.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "../kernels/steer_plan.h"
+
+namespace py = pybind11;
+
+namespace ras {
+namespace {
+
+// Refused sizes become a ValueError of one sentence.
+void check(const std::string& op, const std::string& name, int64_t value) {
+  const std::string got = ", got " + std::to_string(value);
+  constexpr const char* kElement = "_bytes";
+  if (name.size() > 6 && name.compare(name.size() - 6, 6, kElement) == 0) {
+    if (value != 2 && value != 4) {
+      throw py::value_error(op + ": " + name + " must be 2 or 4, the bytes of one element" + got);
+    }
+  } else if (value < 0) {
+    throw py::value_error(op + ": " + name + " must be a size, 0 or more" + got);
+  }
+}
+
+[[maybe_unused]] void check(const std::string&, const std::string&, bool) {}
+
+using Launches = std::vector<std::tuple<std::string, std::tuple<int64_t, int64_t, int64_t>, int64_t, int64_t>>;
+
+py::tuple told(const Plan& plan) {
+  Launches launches;
+  for (const Launch& l : plan.launches) {
+    launches.push_back({l.kernel, {l.grid_x, l.grid_y, l.grid_z}, l.threads, l.shared_bytes});
+  }
+  return py::make_tuple(launches, plan.scratch_bytes, plan.bytes, plan.flops);
+}
+
+using Parameters = std::map<std::string, std::vector<std::string>>;
+
+// Binds a plan function under its operator's name, by keyword only: four integers in a row are easily swapped.
+template <class... Shape, class... Names>
+void bind(py::module_& m, Parameters& parameters, const char* op, Plan (*plan)(Shape...), Names... names) {
+  static_assert(sizeof...(Shape) == sizeof...(Names), "one name for each parameter");
+  parameters[op] = {names...};
+  m.def(
+      op,
+      [=](Shape... shape) {
+        (check(op, names, shape), ...);
+        // Bytes and operations are counted in 64 bits; 2^52 leaves room for every factor a plan multiplies by.
+        const double elements = (std::max(1.0, static_cast<double>(shape)) * ... * 1.0);
+        if (elements > std::pow(2.0, 52)) {
+          throw py::value_error(std::string(op) + ": the sizes are too large to be counted, their product must be at " +
+                                "most 2^52");
+        }
+        return told(plan(shape...));
+      },
+      py::kw_only(), py::arg(names)...);
+}
+
+std::string text(int major, int minor, int patch) {
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_plans, m) {
+  Parameters parameters;
+  bind(m, parameters, "steer_", plan_steer, "batch", "hidden", "x_bytes", "prototype_bytes");
+  m.attr("PARAMETERS") = parameters;
+  m.attr("BUILD") = std::map<std::string, std::string>{
+      {"compiler", __VERSION__},
+      {"pybind11", text(PYBIND11_VERSION_MAJOR, PYBIND11_VERSION_MINOR, PYBIND11_VERSION_HEX >> 8 & 0xff)},
+      {"python", text(PY_MAJOR_VERSION, PY_MINOR_VERSION, PY_MICRO_VERSION)}};
+}
+
+}  // namespace ras
