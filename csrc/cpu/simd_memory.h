@@ -103,17 +103,4 @@ RAS_INLINE void store_tail(const F32x16<kBytes>& x, T* to, int64_t count) {
   }
 }
 
-// run(pointer) with the type the elements have; the op's contract has checked that it is one of the three.
-template <class Run>
-RAS_INLINE decltype(auto) with_type(const void* data, ScalarType type, const Run& run) {
-  switch (type) {
-    case ScalarType::Float:
-      return run(static_cast<const float*>(data));
-    case ScalarType::Half:
-      return run(static_cast<const Half*>(data));
-    default:
-      return run(static_cast<const BFloat16*>(data));
-  }
-}
-
 }  // namespace ras::simd
