@@ -17,7 +17,7 @@ struct Row {
   using T = std::remove_const_t<U>;
   U* data;
 
-  Row from(int64_t offset) const { return {data + offset}; }
+  RAS_INLINE Row from(int64_t offset) const { return {data + offset}; }
 
   template <int kBytes>
   RAS_INLINE F32x16<kBytes> load(int64_t i, Whole, T = T()) const {
@@ -81,8 +81,10 @@ struct AnyRow {
 // type is one of the three, as the op's contract has checked.
 template <class Run, class... Rows>
 RAS_INLINE void with_rows(const Run& run, const AnyRow& first, const Rows&... more) {
-  if (!((more.type == first.type) && ...)) {
-    return run(first, more...);
+  if constexpr (sizeof...(more) > 0) {
+    if (!((more.type == first.type) && ...)) {
+      return run(first, more...);
+    }
   }
   switch (first.type) {
     case ScalarType::Float:
