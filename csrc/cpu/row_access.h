@@ -1,6 +1,7 @@
 // Rows in memory as the kernels walk them: sixteen elements at a time, the last ones as a tail, four sums at once.
 #pragma once
 
+#include "../check.h"
 #include "simd_memory.h"
 
 namespace ras::simd {
