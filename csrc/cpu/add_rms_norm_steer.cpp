@@ -50,8 +50,9 @@ RAS_INLINE float add_and_square(const X& x, const Residual* residual, int64_t hi
 
 template <int kBytes, class Normed, class Weight, class Out>
 RAS_INLINE void scale_row(const Normed& normed, const Weight& weight, const Out& out, float inverse, int64_t hidden) {
+  const auto factor = simd::all<kBytes>(inverse);
   simd::for_each_sixteen(hidden, [&](int64_t i, auto part, int) RAS_ALWAYS_INLINE {
-    out.store(i, part, normed.template load<kBytes>(i, part) * inverse * weight.template load<kBytes>(i, part));
+    out.store(i, part, normed.template load<kBytes>(i, part) * factor * weight.template load<kBytes>(i, part));
   });
 }
 

@@ -40,9 +40,10 @@ RAS_INLINE void steer_columns(const X& x, const Mu& mu, float dose, int64_t coun
     simd::for_each_sixteen(count, [&](int64_t i, auto part, int)
                                       RAS_ALWAYS_INLINE { x.store(i, part, mu.template load<kBytes>(i, part)); });
   } else {
+    const auto kept = simd::all<kBytes>(1.0f - dose), taken = simd::all<kBytes>(dose);
     simd::for_each_sixteen(count, [&](int64_t i, auto part, int) RAS_ALWAYS_INLINE {
       const auto value = x.template load<kBytes>(i, part), target = mu.template load<kBytes>(i, part);
-      x.store(i, part, (1.0f - dose) * value + dose * target);
+      x.store(i, part, kept * value + taken * target);
     });
   }
 }
