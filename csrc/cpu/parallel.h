@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "simd.h"
+
 namespace ras {
 
 // Rows of `width` elements worth handing to another thread together.
@@ -18,6 +20,7 @@ inline int64_t grain(int64_t width) {
 // many. What a thread needs for its work is made once in each.
 template <class Chunk>
 void run_chunks(int64_t count, int64_t grain, const Chunk& chunk) {
+  simd::best_isa();  // here rather than in a thread: what it throws reaches the caller in its own words
   torch::stable::parallel_for(0, count, grain, chunk);
 }
 

@@ -112,7 +112,12 @@ RAS_INLINE float max(const F32x16<kBytes>& x) {
   return fold(x, [](float a, float b) RAS_ALWAYS_INLINE { return a > b ? a : b; });
 }
 
-#if defined(__x86_64__) && !defined(RAS_BASELINE_ONLY)
+enum class Isa { kBaseline, kV3, kV4 };
+
+// What this machine has, or less where the environment asks for less; see isa.cpp.
+Isa best_isa();
+
+#ifdef __x86_64__
 
 template <class Kernel>
 __attribute__((target("arch=x86-64-v4"))) void at_v4(const Kernel& kernel) {
@@ -122,15 +127,6 @@ __attribute__((target("arch=x86-64-v4"))) void at_v4(const Kernel& kernel) {
 template <class Kernel>
 __attribute__((target("arch=x86-64-v3"))) void at_v3(const Kernel& kernel) {
   kernel.template operator()<32>();
-}
-
-enum class Isa { kBaseline, kV3, kV4 };
-
-inline Isa best_isa() {
-  static const Isa best = __builtin_cpu_supports("x86-64-v4")   ? Isa::kV4
-                          : __builtin_cpu_supports("x86-64-v3") ? Isa::kV3
-                                                                : Isa::kBaseline;
-  return best;
 }
 
 template <class Kernel>
