@@ -12,7 +12,7 @@ namespace ras::simd {
 namespace {
 
 Isa machine_isa() {
-#ifdef __x86_64__
+#if RAS_X86_LEVELS
   if (__builtin_cpu_supports("x86-64-v4")) {
     return Isa::kV4;
   }

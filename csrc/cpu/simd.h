@@ -14,6 +14,13 @@
 #define RAS_ALWAYS_INLINE __attribute__((always_inline))
 #define RAS_INLINE RAS_ALWAYS_INLINE inline
 
+// Compilers that know the levels of x86-64 by name; others build for the oldest machine only.
+#if defined(__x86_64__) && ((defined(__clang__) && __clang_major__ >= 18) || (!defined(__clang__) && __GNUC__ >= 11))
+#define RAS_X86_LEVELS 1
+#else
+#define RAS_X86_LEVELS 0
+#endif
+
 namespace ras::simd {
 
 constexpr int64_t kLanes = 16;
@@ -117,7 +124,7 @@ enum class Isa { kBaseline, kV3, kV4 };
 // What this machine has, or less where the environment asks for less; see isa.cpp.
 Isa best_isa();
 
-#ifdef __x86_64__
+#if RAS_X86_LEVELS
 
 template <class Kernel>
 __attribute__((target("arch=x86-64-v4"))) void at_v4(const Kernel& kernel) {

@@ -12,7 +12,7 @@
 
 // In kernels for 32 and 64 byte registers (AVX2 with F16C, AVX-512). Assembly, because intrinsics cannot be called in
 // what is inlined into functions of several instruction sets; Clang checks its operands before that.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if RAS_X86_LEVELS && !defined(__clang__)
 #define RAS_X86_CONVERSIONS 1
 #else
 #define RAS_X86_CONVERSIONS 0
