@@ -62,7 +62,36 @@ class Build:
 
 
 _TYPICAL = {
+    "attention_peak_": {
+        "batch": 8,
+        "n_heads": 8,
+        "rows": 64,
+        "keys": 640,
+        "visual": 576,
+        "width": 128,
+        "element_bytes": 2,
+        "has_lse": False,
+    },
+    "region_risk": {
+        "batch": 8,
+        "tokens": 576,
+        "hidden": 4096,
+        "n_regions": 16,
+        "hidden_bytes": 2,
+        "has_center": True,
+    },
+    "risk_score": {"batch": 8, "steps": 3, "vocabulary": 32_064, "logit_bytes": 2},
     "steer_": {"batch": 8, "hidden": 4096, "x_bytes": 2, "prototype_bytes": 4},
+    "add_rms_norm_steer_": {
+        "n_rows": 8,
+        "hidden": 4096,
+        "batch": 8,
+        "x_bytes": 2,
+        "residual_bytes": 2,
+        "out_bytes": 2,
+        "weight_bytes": 2,
+        "prototype_bytes": 4,
+    },
 }
 
 

@@ -10,6 +10,10 @@
 #include <tuple>
 #include <vector>
 
+#include "../kernels/add_rms_norm_steer_plan.h"
+#include "../kernels/attention_peak_plan.h"
+#include "../kernels/region_risk_plan.h"
+#include "../kernels/risk_score_plan.h"
 #include "../kernels/steer_plan.h"
 
 namespace py = pybind11;
@@ -22,7 +26,7 @@ void check(const std::string& op, const std::string& name, int64_t value) {
   const std::string got = ", got " + std::to_string(value);
   constexpr const char* kElement = "_bytes";
   if (name.size() > 6 && name.compare(name.size() - 6, 6, kElement) == 0) {
-    if (value != 2 && value != 4) {
+    if (value != 2 && value != 4 && !(value == 0 && name == "residual_bytes")) {
       throw py::value_error(op + ": " + name + " must be 2 or 4, the bytes of one element" + got);
     }
   } else if (value < 0) {
@@ -73,6 +77,13 @@ std::string text(int major, int minor, int patch) {
 PYBIND11_MODULE(_plans, m) {
   Parameters parameters;
   bind(m, parameters, "steer_", plan_steer, "batch", "hidden", "x_bytes", "prototype_bytes");
+  bind(m, parameters, "add_rms_norm_steer_", plan_add_rms_norm_steer, "n_rows", "hidden", "batch", "x_bytes",
+       "residual_bytes", "out_bytes", "weight_bytes", "prototype_bytes");
+  bind(m, parameters, "risk_score", plan_risk_score, "batch", "steps", "vocabulary", "logit_bytes");
+  bind(m, parameters, "region_risk", plan_region_risk, "batch", "tokens", "hidden", "n_regions", "hidden_bytes",
+       "has_center");
+  bind(m, parameters, "attention_peak_", plan_attention_peak, "batch", "n_heads", "rows", "keys", "visual", "width",
+       "element_bytes", "has_lse");
   m.attr("PARAMETERS") = parameters;
   m.attr("BUILD") = std::map<std::string, std::string>{
       {"compiler", __VERSION__},

@@ -16,7 +16,7 @@ from ras_ext import compiled, plans
 from ras_ext.errors import CompiledLibraryError, InputError
 
 TYPICAL = plans.typical()
-BOOLEAN = {"has_center"}
+BOOLEAN = {"has_center", "has_lse"}
 LARGEST_BLOCK = 1024
 LEAST_SHARED = 99 * 1024  # what a block may have on every architecture of the list (8.6, 8.9 and 12.0 have least)
 
