@@ -29,7 +29,16 @@ ASYNC_COPIES = r"\bcp\.async\.cg\.shared\.global\b"
 FLOAT_ATOMICS = r"\b(red|atom)\.[\w.:]*\.(f16|f16x2|bf16|bf16x2|f32|f64)\b"
 LOCAL_MEMORY = r"\b(ld|st)\.local\b|__local_depot"
 
-EXPECTED: dict[str, tuple[str, ...]] = {}
+EXPECTED: dict[str, tuple[str, ...]] = {
+    "steer_kernel": (LOADS_16_BYTES,),
+    "add_rms_norm_steer_kernel": (LOADS_16_BYTES,),
+    "score_slices_kernel": (LOADS_16_BYTES,),
+    "score_softmax_kernel": (LOADS_16_BYTES,),
+    "score_mixture_kernel": (LOADS_16_BYTES,),
+    "token_risk_kernel": (LOADS_16_BYTES,),
+    "partial_lse_kernel": (TENSOR_CORES, MATRIX_LOADS, ASYNC_COPIES),
+    "peak_kernel": (TENSOR_CORES, MATRIX_LOADS, ASYNC_COPIES),
+}
 
 # An array indexed by what is only known at run time cannot live in registers.
 STACK = "  float s[64];\n  for (int i = 0; i < 64; ++i) s[int(x[i]) & 63] = x[i];\n  x[0] = s[int(x[64]) & 63];"
