@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ras_ext
@@ -16,15 +16,16 @@ from ras_ext import compiled, plans
 from ras_ext.errors import CompiledLibraryError, InputError
 
 TYPICAL = plans.typical()
-BOOLEAN = {"has_center"}
 LARGEST_BLOCK = 1024
 LEAST_SHARED = 99 * 1024  # what a block may have on every architecture of the list (8.6, 8.9 and 12.0 have least)
 
 
 def other(name: str, value: int) -> int:
     """A size that differs from the given one and is allowed in its place."""
-    if name in BOOLEAN:
+    if name.startswith("has_"):
         return 1 - value
+    if name == "kv_heads":
+        return value // 2  # more key heads than query heads named are not read
     return {2: 4, 4: 2}[value] if name.endswith("_bytes") else value + 7
 
 
@@ -59,6 +60,7 @@ def test_every_size_counts(op):
         assert changed != base, name
 
 
+@settings(deadline=None)
 @given(batch=st.integers(0, 300), hidden=st.integers(0, 200_000), x=st.sampled_from([2, 4]), p=st.sampled_from([2, 4]))
 def test_steer_covers_every_element_once_and_counts_it(batch, hidden, x, p):
     got = plans.plan("steer_", batch=batch, hidden=hidden, x_bytes=x, prototype_bytes=p)
@@ -70,6 +72,37 @@ def test_steer_covers_every_element_once_and_counts_it(batch, hidden, x, p):
     (launch,) = got.launches
     blocks = launch.grid[0] * launch.grid[1] * launch.grid[2]
     assert (blocks > 0) == (elements > 0)
+
+
+PEAK = TYPICAL["attention_peak_"]
+
+
+def test_the_peak_counts_each_tensor_once_and_each_product():
+    op = "attention_peak_"
+    got = plans.plan(op, **PEAK)
+    b, h, t, s, j, d = 8, 8, 64, 640, 576, 128
+    # q and k of the eight heads, text_rows as bytes, acc read and written, visual.
+    assert got.bytes == 2 * b * h * d * (t + s) + b * t + 12 * b * j
+    products = 2 * d * b * h * t * (s + j)
+    assert products < got.flops < 1.05 * products
+    grouped = plans.plan(op, **PEAK | {"n_heads": 28, "kv_heads": 4})
+    assert grouped.bytes == 2 * b * d * (28 * t + 4 * s) + b * t + 12 * b * j
+    given = plans.plan(op, **PEAK | {"has_lse": 1})
+    assert given.flops < got.flops / 1.9
+    assert given.bytes == 2 * b * h * d * (t + j) + b * t + 4 * b * h * t + 12 * b * j
+
+
+@settings(deadline=None)
+@given(
+    rows=st.integers(1, 2000), keys=st.integers(1, 40_000), visual=st.integers(1, 20_000), bytes=st.sampled_from([2, 4])
+)
+def test_the_peak_never_writes_the_attention_matrix(rows, keys, visual, bytes):
+    """Its scratch grows with the sides, not with their product: at most 32 partial results a row."""
+    shape = PEAK | {"rows": rows, "keys": keys, "visual": visual, "element_bytes": bytes}
+    got = plans.plan("attention_peak_", **shape)
+    assert got.scratch_bytes <= 8 * (8 * (rows * 32 * 8 + visual * 4) + 4 * rows + 4 * visual) + 1024
+    for launch in got.launches:
+        assert launch.grid[0] * launch.threads >= min(rows, visual) / 16
 
 
 def test_equal_shapes_give_equal_plans_and_unequal_ones_do_not():
@@ -89,9 +122,14 @@ STEER = {"batch": 4, "hidden": 4096, "x_bytes": 2, "prototype_bytes": 4}
         ("steer", STEER, r"^there is a plan for .*steer_.*, got 'steer'$"),
         ("steer_", STEER | {"batch": -1}, r"^steer_: batch must be a size, 0 or more, got -1$"),
         ("steer_", STEER | {"x_bytes": 3}, r"^steer_: x_bytes must be 2 or 4, the bytes of one element, got 3$"),
-        ("steer_", STEER | {"batch": 2**40, "hidden": 2**40}, r"^steer_: the sizes are too large to be counted"),
+        (
+            "steer_",
+            STEER | {"batch": 2**40, "hidden": 2**40},
+            r"^steer_: the sizes are too large to be counted, ",
+        ),
         ("steer_", STEER | {"batch": 2**80}, r"^the sizes of steer_ must be integers of at most 64 bits, got "),
         ("steer_", STEER | {"batch": 1.5}, r"^the sizes of steer_ must be integers of at most 64 bits, got "),
+        ("attention_peak_", PEAK | {"width": 257}, r"^attention_peak_: width must be at most 256, got 257$"),
         ("steer_", {"batch": 4}, r"^the plan of steer_ needs batch, hidden, x_bytes, prototype_bytes, got batch$"),
         ("steer_", {}, r"needs batch, hidden, x_bytes, prototype_bytes, got nothing$"),
     ],
@@ -104,7 +142,7 @@ def test_what_is_no_shape_is_refused_in_one_sentence(op, shape, sentence):
 
 @pytest.mark.parametrize("op", sorted(TYPICAL))
 def test_a_negative_size_of_any_operator_is_refused(op):
-    for name in TYPICAL[op]:
+    for name in (name for name in TYPICAL[op] if not name.startswith("has_")):
         with pytest.raises(InputError, match=f"{name} must be "):
             plans.plan(op, **TYPICAL[op] | {name: -2})
 
@@ -170,9 +208,11 @@ def test_a_missing_or_broken_module_is_one_sentence_and_leaves_the_operators_alo
         return
     (sentence,) = said
     assert sentence.startswith("CompiledLibraryError there are no launch plans: ")
-    assert {"missing": "_plans is not in", "cut short": "is cut short", "foreign": "cannot be loaded ("}[
-        breakage
-    ] in sentence
+    assert {
+        "missing": "_plans for this Python is not in",
+        "cut short": "is cut short",
+        "foreign": "cannot be loaded (",
+    }[breakage] in sentence
     assert sentence.endswith("and a C++ compiler")
 
 
