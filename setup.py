@@ -38,6 +38,7 @@ CXX_FLAGS = [
     "-std=c++20",
     "-fvisibility=hidden",
     "-ffp-contract=off",
+    "-Wno-psabi",  # vectors are passed between inlined functions only
     "-g0",
     "-Wall",
     "-Wextra",

@@ -66,15 +66,33 @@ _TYPICAL = {
     "attention_peak_": {
         "batch": 8,
         "n_heads": 8,
-        "kv_heads": 8,
         "rows": 64,
         "keys": 640,
         "visual": 576,
         "width": 128,
         "element_bytes": 2,
-        "has_lse": 0,
+        "has_lse": False,
     },
+    "region_risk": {
+        "batch": 8,
+        "tokens": 576,
+        "hidden": 4096,
+        "n_regions": 16,
+        "hidden_bytes": 2,
+        "has_center": True,
+    },
+    "risk_score": {"batch": 8, "steps": 3, "vocabulary": 32_064, "logit_bytes": 2},
     "steer_": {"batch": 8, "hidden": 4096, "x_bytes": 2, "prototype_bytes": 4},
+    "add_rms_norm_steer_": {
+        "n_rows": 8,
+        "hidden": 4096,
+        "batch": 8,
+        "x_bytes": 2,
+        "residual_bytes": 2,
+        "out_bytes": 2,
+        "weight_bytes": 2,
+        "prototype_bytes": 4,
+    },
 }
 
 
@@ -103,8 +121,8 @@ def plan(op: str, /, **shape: int) -> Plan:
 
     Args:
         op: an operator's name, one of `operators`.
-        **shape: its sizes by name, all of them. ``..._bytes`` are the bytes of one element, 2 or 4; ``has_...`` is
-            whether an optional argument is given; the others are lengths.
+        **shape: its sizes by name, all of them. ``..._bytes`` are the bytes of one element, 2 or 4 (``residual_bytes``
+            0 without one); ``has_...`` is whether an optional argument is given; the others are lengths.
 
     Raises:
         InputError: no such operator, or the sizes do not fit.

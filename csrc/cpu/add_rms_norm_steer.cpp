@@ -1,7 +1,6 @@
 // add_rms_norm_steer_: residual <- residual + x, out <- residual / sqrt(mean(residual^2) + eps) * weight, then the
 // batch's rows of out are steered. The norm reads the residual as it was stored, and the steering reads out as it was
 // stored, so the op equals the norm followed by steer_ bit for bit.
-#include <algorithm>
 #include <cmath>
 
 #include "../contract/add_rms_norm_steer.h"
@@ -12,44 +11,60 @@
 namespace ras::cpu {
 namespace {
 
+using simd::AnyRow;
+
 struct Matrix {
-  void* data;
-  ScalarType type;
-  int64_t stride;
+  AnyRow data{};
+  int64_t stride = 0;
+
+  AnyRow row(int64_t i) const { return data.from(i * stride); }
 };
 
+Matrix written(const Tensor& t) {
+  return {{t.mutable_data_ptr(), t.scalar_type()}, t.stride(0)};
+}
+
+// The cast serves the one struct for rows that are read and rows that are written.
+Matrix only_read(const Tensor& t) {
+  return {{const_cast<void*>(t.const_data_ptr()), t.scalar_type()}, t.stride(0)};
+}
+
 // Sum of squares of one row of the normed input, after adding x into the residual where there is one.
-float add_and_square(const Matrix& x, const Matrix* residual, int64_t row, int64_t hidden) {
-  float value[kBlock], carried[kBlock];
-  LaneSum squares;
-  for (int64_t start = 0; start < hidden; start += kBlock) {
-    const int64_t count = std::min(kBlock, hidden - start);
-    widen(x.data, x.type, row * x.stride + start, count, value);
-    if (residual) {
-      const int64_t offset = row * residual->stride + start;
-      widen(residual->data, residual->type, offset, count, carried);
-      for (int64_t i = 0; i < count; ++i) {
-        carried[i] += value[i];
-      }
-      narrow(carried, count, residual->data, residual->type, offset);
-      widen(residual->data, residual->type, offset, count, value);
-    }
-    squares.add(count, [&](int64_t i) { return value[i] * value[i]; });
+template <int kBytes, class X, class Residual>
+RAS_INLINE float add_and_square(const X& x, const Residual* residual, int64_t hidden) {
+  simd::Sums<kBytes> squares;
+  if (residual) {
+    simd::for_each_sixteen(hidden, [&](int64_t i, auto part, int k) RAS_ALWAYS_INLINE {
+      residual->store(i, part, residual->template load<kBytes>(i, part) + x.template load<kBytes>(i, part));
+      const auto carried = residual->template load<kBytes>(i, part);
+      squares.part[k] += carried * carried;
+    });
+  } else {
+    simd::for_each_sixteen(hidden, [&](int64_t i, auto part, int k) RAS_ALWAYS_INLINE {
+      const auto value = x.template load<kBytes>(i, part);
+      squares.part[k] += value * value;
+    });
   }
   return squares.total();
 }
 
-void scale_row(const Matrix& source, const Matrix& out, const Tensor& weight, const void* weight_data, float inverse,
-               int64_t row, int64_t hidden) {
-  float value[kBlock], gain[kBlock];
-  for (int64_t start = 0; start < hidden; start += kBlock) {
-    const int64_t count = std::min(kBlock, hidden - start);
-    widen(source.data, source.type, row * source.stride + start, count, value);
-    widen(weight_data, weight.scalar_type(), start, count, gain);
-    for (int64_t i = 0; i < count; ++i) {
-      value[i] = value[i] * inverse * gain[i];
-    }
-    narrow(value, count, out.data, out.type, row * out.stride + start);
+template <int kBytes, class Normed, class Weight, class Out>
+RAS_INLINE void scale_row(const Normed& normed, const Weight& weight, const Out& out, float inverse, int64_t hidden) {
+  const auto factor = simd::all<kBytes>(inverse);
+  simd::for_each_sixteen(hidden, [&](int64_t i, auto part, int) RAS_ALWAYS_INLINE {
+    out.store(i, part, normed.template load<kBytes>(i, part) * factor * weight.template load<kBytes>(i, part));
+  });
+}
+
+template <int kBytes, class X, class Residual, class Out, class Weight>
+RAS_INLINE void norm_row(const X& x, const Residual* residual, const Out& out, const Weight& weight, float eps,
+                         int64_t hidden) {
+  const float mean = add_and_square<kBytes>(x, residual, hidden) / static_cast<float>(hidden);
+  const float inverse = 1.0f / std::sqrt(mean + eps);
+  if (residual) {
+    scale_row<kBytes>(*residual, weight, out, inverse, hidden);
+  } else {
+    scale_row<kBytes>(x, weight, out, inverse, hidden);
   }
 }
 
@@ -62,22 +77,27 @@ void add_rms_norm_steer_(const Tensor& out, const Tensor& x, const std::optional
   const int64_t n_rows = x.size(0), hidden = x.size(1);
   const Steering steering = steering_of(rows, prototypes, slot, step, risk);
   const std::vector<int64_t> active = active_entries(steering, n_rows);
-
-  // x is only read; the cast serves the one struct for read and written matrices.
-  const Matrix input{const_cast<void*>(x.const_data_ptr()), x.scalar_type(), x.stride(0)};
-  const Matrix output{out.mutable_data_ptr(), out.scalar_type(), out.stride(0)};
-  Matrix carried{};
-  if (residual) {
-    carried = {residual->mutable_data_ptr(), residual->scalar_type(), residual->stride(0)};
+  std::vector<int64_t> entry_of(n_rows, -1);
+  for (const int64_t b : active) {
+    entry_of[steering.rows[b]] = b;
   }
-  const void* weight_data = weight.const_data_ptr();
+
+  const Matrix input = only_read(x), output = written(out), carried = residual ? written(*residual) : input;
+  const AnyRow gain = only_read(weight).data;
+  const bool adds = residual.has_value();
   run_tasks(n_rows, grain(hidden), [&](int64_t row) {
-    const float squares = add_and_square(input, residual ? &carried : nullptr, row, hidden);
-    const float mean = squares / static_cast<float>(hidden);
-    const float inverse = 1.0f / std::sqrt(mean + static_cast<float>(eps));
-    scale_row(residual ? carried : input, output, weight, weight_data, inverse, row, hidden);
+    const AnyRow to = output.row(row);
+    simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
+      simd::with_rows(
+          [&](const auto& from, const auto& carry, const auto& normed, const auto& weights) RAS_ALWAYS_INLINE {
+            norm_row<kBytes>(from, adds ? &carry : nullptr, normed, weights, static_cast<float>(eps), hidden);
+          },
+          input.row(row), carried.row(row), to, gain);
+    });
+    if (const int64_t b = entry_of[row]; b >= 0) {
+      steer_columns(to, steering.prototype(b), steering.dose(b), hidden);
+    }
   });
-  steer_rows(output.data, output.type, output.stride, hidden, steering, active);
 }
 
 }  // namespace ras::cpu

@@ -1,103 +1,240 @@
 // attention_peak_: acc[b, j] += weight * sum_{h in heads} max_{t in text rows} softmax(q k^T scale)[t, visual_j].
 //
-// max_t exp(s_tj - L_t) = exp(max_t (s_tj - L_t)), so with the log-sum-exp L the second pass needs one exponential per
-// visual key, and the attention matrix is never written. Keys are widened a block at a time and used by all text rows.
+// max_t exp(s_tj - L_t) = exp(max_t (s_tj - L_t)), so with the log-sum-exp L a visual key needs one exponential, and
+// one pass over the keys serves both: a tile of up to 64 text rows keeps its scores of the visual keys alone until L is
+// known. With L given only the visual keys are multiplied at all. Memory grows with the keys or with the rows, never
+// with their product. Tiles are independent; their peaks meet in a maximum, so threads change no bit.
+#if defined(__GNUC__) && !defined(__clang__)
+// A score is a sum of hundreds of products, half as fast without fused multiply-add.
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <new>
 #include <vector>
 
 #include "../contract/attention_peak.h"
+#include "attention_rows.h"
 #include "ops.h"
 #include "parallel.h"
-#include "row.h"
+
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#endif
 
 namespace ras::cpu {
 namespace {
 
-constexpr int64_t kKeys = 64;  // keys widened at a time: 64 keys of 128 values fill a 32 KiB cache
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+struct Free {
+  void operator()(float* memory) const { std::free(memory); }
+};
+using Floats = std::unique_ptr<float[], Free>;
 
-// The keys of one head.
-struct Keys {
-  const void* data;
-  ScalarType type;
-  int64_t offset, stride, width;
+// Uninitialised, at a cache line.
+Floats floats(int64_t count) {
+  constexpr int64_t kLine = 64;
+  auto* memory = static_cast<float*>(std::aligned_alloc(kLine, (count * sizeof(float) / kLine + 1) * kLine));
+  if (!memory) {
+    throw std::bad_alloc();
+  }
+  return Floats(memory);
+}
 
-  void load(int64_t key, float* target) const { widen(data, type, offset + key * stride, width, target); }
+// What one row of the batch looks at.
+struct Sight {
+  int64_t first, past;          // its real keys
+  std::vector<int32_t> visual;  // positions of the visual keys among them, ascending, each once
+  std::vector<int32_t> rows;    // text rows that see a key
 };
 
-// One text row of one head: its query in f32 and the keys it sees.
-struct TextRow {
-  int64_t index;
-  int64_t first, past;
-  const float* query;
-  float lse;
-
-  bool sees(int64_t key) const { return key >= first && key < past; }
+struct Tile {
+  int64_t b, head, peaks;  // peaks: which (b, place in heads)
+  int64_t begin, end;      // of Sight::rows
 };
 
-// Log-sum-exp of every row's scores over the keys it sees, in one pass over the keys.
-void fill_lse(std::vector<TextRow>& rows, const Keys& keys, float scale) {
-  if (rows.empty()) {
+struct Call {
+  const Tensor& q;
+  const Tensor& k;
+  const std::optional<Tensor>& lse;
+  float scale;
+  int64_t offset;
+  int64_t columns;
+  std::vector<Sight> sights;
+  std::vector<Tile> tiles;
+  Floats peaks;                        // [b, place in heads][i of Sight::visual]
+  std::unique_ptr<std::mutex[]> turn;  // to write a row of peaks
+};
+
+// Memory of one thread.
+template <class T>
+struct Workspace {
+  Workspace(const Call& call, int64_t width)
+      : queries(floats(TileMemory<T>::query_floats(width))),
+        keys(floats(TileMemory<T>::key_floats(width))),
+        scores(floats(kBlockKeys * kTileRows)),
+        kept(floats(call.lse ? 0 : call.columns * kTileRows)),
+        peak(floats(call.columns)) {}
+
+  Floats queries, keys, scores, kept, peak;
+};
+
+TextRows text_rows_of(const Call& call, const Tile& tile) {
+  const Sight& sight = call.sights[tile.b];
+  TextRows rows;
+  rows.count = tile.end - tile.begin;
+  rows.open = sight.past;
+  const int64_t lanes = rows.panels() * kPanelRows;
+  for (int64_t lane = 0; lane < lanes; ++lane) {
+    const int32_t t = sight.rows[std::min(tile.begin + lane, tile.end - 1)];
+    const int64_t past = std::min(sight.past, t + call.offset + 1);
+    rows.row[lane] = t;
+    rows.row_past[lane] = static_cast<int32_t>(past);
+    rows.open = std::min(rows.open, past);
+    rows.past = std::max(rows.past, past);
+    if (call.lse) {
+      rows.lse[lane] =
+          call.lse->const_data_ptr<float>()[tile.b * call.lse->stride(0) + tile.head * call.lse->stride(1) + t];
+    }
+  }
+  return rows;
+}
+
+// Scores of all keys the tile sees, those of its visual keys kept, and the rows' log-sum-exp.
+template <int kBytes, class T>
+RAS_INLINE void score_all_keys(const Call& call, const Sight& sight, const ScoreTile<kBytes, T>& tile,
+                               const Keys<T>& keys, TextRows& rows, const Workspace<T>& memory) {
+  RunningSum sum;
+  auto visual = sight.visual.begin();
+  float* kept = memory.kept.get();
+  for (int64_t key = sight.first; key < rows.past; key += kBlockKeys) {
+    const KeyBlock block{nullptr, key, std::min(kBlockKeys, rows.past - key)};
+    tile.multiply(keys, block, memory.scores.get());
+    for (; visual != sight.visual.end() && *visual < key + block.count; ++visual, kept += kTileRows) {
+      std::memcpy(kept, memory.scores.get() + (*visual - key) * kTileRows, rows.panels() * kPanelRows * sizeof(float));
+    }
+    sum.template add<kBytes>(memory.scores.get(), block, rows, call.scale);
+  }
+  sum.log(rows.lse, rows.panels() * kPanelRows);
+}
+
+template <int kBytes, class T>
+RAS_INLINE void run_tile(const Call& call, const Tile& tile, const Workspace<T>& memory) {
+  const Sight& sight = call.sights[tile.b];
+  TextRows rows = text_rows_of(call, tile);
+  const int64_t visual = std::lower_bound(sight.visual.begin(), sight.visual.end(), rows.past) - sight.visual.begin();
+  if (visual == 0) {
     return;
   }
-  int64_t first = rows.front().first, past = 0;
-  for (const TextRow& row : rows) {
-    past = std::max(past, row.past);
+  const T* q =
+      static_cast<const T*>(call.q.const_data_ptr()) + tile.b * call.q.stride(0) + tile.head * call.q.stride(1);
+  const int64_t q_row = call.q.stride(2), width = call.q.size(3);
+  const auto query_at = [&](int64_t lane) RAS_ALWAYS_INLINE { return q + rows.row[lane] * q_row; };
+  const ScoreTile<kBytes, T> scores(query_at, rows.count, width, {memory.queries.get(), memory.keys.get()});
+
+  const int64_t kv_head = tile.head / (call.q.size(1) / call.k.size(1));
+  const Keys<T> keys{
+      static_cast<const T*>(call.k.const_data_ptr()) + tile.b * call.k.stride(0) + kv_head * call.k.stride(1),
+      call.k.stride(2), width};
+  if (!call.lse) {
+    score_all_keys<kBytes, T>(call, sight, scores, keys, rows, memory);
   }
-  std::vector<float> block(kKeys * keys.width), max(rows.size(), -kInfinity), sum(rows.size(), 0.0f);
-  float scores[kKeys];
-  for (; first < past; first += kKeys) {
-    const int64_t end = std::min(first + kKeys, past);
-    for (int64_t key = first; key < end; ++key) {
-      keys.load(key, block.data() + (key - first) * keys.width);
+  float* peak = memory.peak.get();
+  for (int64_t i = 0; i < visual; i += kBlockKeys) {
+    const KeyBlock block{sight.visual.data() + i, 0, std::min(kBlockKeys, visual - i)};
+    const float* at = memory.kept.get() + i * kTileRows;
+    if (call.lse) {
+      scores.multiply(keys, block, memory.scores.get());
+      at = memory.scores.get();
     }
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const int64_t count = std::min(end, rows[i].past) - first;
-      if (count <= 0) {
-        continue;
-      }
-      float top = max[i];
-      for (int64_t s = 0; s < count; ++s) {
-        scores[s] = scale * dot(rows[i].query, block.data() + s * keys.width, keys.width);
-        top = std::max(top, scores[s]);
-      }
-      // While every score is -inf nothing is shifted and nothing summed, so that a NaN is not lost on the way.
-      const float shift = top == -kInfinity ? 0.0f : top;
-      float total = max[i] == -kInfinity ? sum[i] : sum[i] * std::exp(max[i] - shift);
-      for (int64_t s = 0; s < count; ++s) {
-        total += std::exp(scores[s] - shift);
-      }
-      max[i] = top;
-      sum[i] = total;
-    }
+    find_peaks<kBytes>(at, block, rows, call.scale, peak + i);
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].lse = max[i] + std::log(sum[i]);
+  float* together = call.peaks.get() + tile.peaks * call.columns;
+  const std::lock_guard<std::mutex> lock(call.turn[tile.peaks]);
+  for (int64_t i = 0; i < visual; ++i) {
+    together[i] = lanes::larger(together[i], peak[i]);
   }
 }
 
-// The larger of two, where a NaN wins: a broken score must not hide behind a sound one.
-float larger(float a, float b) {
-  return b > a || std::isnan(b) ? b : a;
+template <class T>
+void run_tiles(const Call& call) {
+  torch::stable::parallel_for(0, static_cast<int64_t>(call.tiles.size()), 1, [&](int64_t begin, int64_t end) {
+    const Workspace<T> memory(call, call.q.size(3));
+    const amx::Tiles<T> tiles;
+    simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
+      for (int64_t i = begin; i < end; ++i) {
+        run_tile<kBytes, T>(call, call.tiles[i], memory);
+      }
+    });
+  });
 }
 
-// peak[j] <- max over rows of (score at key column[j] - lse), for the keys a row sees.
-void raise_peaks(const std::vector<TextRow>& rows, const Keys& keys, float scale, const int32_t* column,
-                 int64_t columns, float* peak) {
-  std::vector<float> values(keys.width);
+// acc += weight * sum over heads of exp(peak), heads in the order they are named.
+void add_up(const Call& call, int64_t n_heads, const int32_t* column, int64_t columns, float weight, int64_t b,
+            float* out) {
+  const std::vector<int32_t>& visual = call.sights[b].visual;
+  const auto count = static_cast<int64_t>(visual.size());
+  const Floats sum = floats(count + simd::kLanes);
+  simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
+    for (int64_t i = 0; i < count; i += simd::kLanes) {
+      simd::F32x16<kBytes> total = simd::all<kBytes>(0.0f);
+      for (int64_t h = 0; h < n_heads; ++h) {
+        total += simd::exp(simd::load<kBytes>(call.peaks.get() + (b * n_heads + h) * call.columns + i));
+      }
+      simd::store(total, sum.get() + i);
+    }
+  });
+  auto at = visual.begin();  // mostly the next one
   for (int64_t j = 0; j < columns; ++j) {
-    if (column[j] < 0) {
-      continue;
+    if (at == visual.end() || *at != column[j]) {
+      at = std::lower_bound(visual.begin(), visual.end(), column[j]);
     }
-    keys.load(column[j], values.data());
-    for (const TextRow& row : rows) {
-      if (row.sees(column[j])) {
-        peak[j] = larger(peak[j], scale * dot(row.query, values.data(), keys.width) - row.lse);
+    if (at != visual.end() && *at == column[j]) {
+      out[j] += weight * sum[at - visual.begin()];
+      ++at;
+    }
+  }
+}
+
+Sight look(const int32_t* column, int64_t columns, const bool* is_text, int64_t n_rows, int64_t first, int64_t past,
+           int64_t offset) {
+  Sight sight{first, past, {}, {}};
+  for (int64_t t = std::max<int64_t>(0, first - offset); t < n_rows && first < past; ++t) {
+    if (is_text[t]) {
+      sight.rows.push_back(static_cast<int32_t>(t));
+    }
+  }
+  std::vector<int32_t>& visual = sight.visual;
+  std::copy_if(column, column + columns, std::back_inserter(visual),
+               [&](int32_t key) { return key >= first && key < past; });
+  if (!std::is_sorted(visual.begin(), visual.end())) {
+    std::sort(visual.begin(), visual.end());
+  }
+  visual.erase(std::unique(visual.begin(), visual.end()), visual.end());
+  return sight;
+}
+
+// Tiles of every head; smaller ones where there are few, so that more threads find work. A row's result does not depend
+// on who shares its tile.
+std::vector<Tile> tiles_of(const std::vector<Sight>& sights, const int32_t* head, int64_t n_heads) {
+  constexpr size_t kEnough = 8;
+  std::vector<Tile> tiles;
+  for (int64_t size = kTileRows; size >= kPanelRows && tiles.size() < kEnough; size /= 2) {
+    tiles.clear();
+    for (size_t b = 0; b < sights.size(); ++b) {
+      const auto n_rows = static_cast<int64_t>(sights[b].rows.size());
+      for (int64_t i = 0; i < n_heads; ++i) {
+        for (int64_t begin = 0; begin < n_rows; begin += size) {
+          const auto at = static_cast<int64_t>(b);
+          tiles.push_back({at, head[i], at * n_heads + i, begin, std::min(begin + size, n_rows)});
+        }
       }
     }
   }
+  return tiles;
 }
 
 }  // namespace
@@ -106,14 +243,12 @@ void attention_peak_(const Tensor& acc, const Tensor& q, const Tensor& k, const 
                      const Tensor& heads, const Tensor& text_rows, const Tensor& visual,
                      const std::optional<Tensor>& key_range, double scale, double weight, int64_t causal_offset) {
   check_attention_peak(acc, q, k, lse, heads, text_rows, visual, key_range, scale, weight);
-  const int64_t batch = q.size(0), query_heads = q.size(1), n_rows = q.size(2), width = q.size(3);
-  const int64_t n_keys = k.size(2), columns = visual.size(1), n_heads = heads.size(0);
-  const int64_t group = query_heads / k.size(1);
+  const int64_t batch = q.size(0), query_heads = q.size(1), n_rows = q.size(2), n_keys = k.size(2);
+  const int64_t columns = visual.size(1), n_heads = heads.size(0);
   const int32_t* head = heads.const_data_ptr<int32_t>();
   const int32_t* column = visual.const_data_ptr<int32_t>();
   const bool* is_text = text_rows.const_data_ptr<bool>();
   const int32_t* range = key_range ? key_range->const_data_ptr<int32_t>() : nullptr;
-  const int64_t column_stride = visual.stride(0), text_stride = text_rows.stride(0);
   const int64_t range_stride = key_range ? key_range->stride(0) : 0;
 
   for (int64_t i = 0; i < n_heads; ++i) {
@@ -121,7 +256,7 @@ void attention_peak_(const Tensor& acc, const Tensor& q, const Tensor& k, const 
   }
   for (int64_t b = 0; b < batch; ++b) {
     for (int64_t j = 0; j < columns; ++j) {
-      const int32_t key = column[b * column_stride + j];
+      const int32_t key = column[b * visual.stride(0) + j];
       RAS_CHECK(key < n_keys, "visual must be below the number of keys ", n_keys, ", got ", key, " at (", b, ", ", j,
                 ")");
     }
@@ -136,56 +271,38 @@ void attention_peak_(const Tensor& acc, const Tensor& q, const Tensor& k, const 
   }
   // Beyond these bounds the offset changes nothing; within them it cannot overflow.
   const int64_t offset = std::clamp<int64_t>(causal_offset, -n_rows, n_keys);
-
-  const ScalarType type = q.scalar_type();
-  const void* q_data = q.const_data_ptr();
-  const void* k_data = k.const_data_ptr();
-  const float* lse_data = lse ? lse->const_data_ptr<float>() : nullptr;
-  const int64_t q_batch = q.stride(0), q_head = q.stride(1), q_row = q.stride(2);
-  const int64_t k_batch = k.stride(0), k_head = k.stride(1), k_row = k.stride(2);
-  const int64_t lse_batch = lse ? lse->stride(0) : 0, lse_head = lse ? lse->stride(1) : 0;
-  const auto factor = static_cast<float>(scale);
-  std::vector<float> peaks(batch * n_heads * columns, -kInfinity);
-
-  run_tasks(batch * n_heads, 1, [&](int64_t task) {
-    const int64_t b = task / n_heads, h = head[task % n_heads];
-    const int64_t first = range ? range[b * range_stride] : 0;
-    const int64_t past = range ? range[b * range_stride + 1] : n_keys;
-    const bool* counts = is_text + b * text_stride;
-    std::vector<float> queries(std::count(counts, counts + n_rows, true) * width);
-    std::vector<TextRow> rows;
-    for (int64_t t = 0; t < n_rows; ++t) {
-      const int64_t last = std::min(past, t + offset + 1);
-      if (counts[t] && first < last) {
-        float* query = queries.data() + rows.size() * width;
-        widen(q_data, type, b * q_batch + h * q_head + t * q_row, width, query);
-        rows.push_back({t, first, last, query, 0.0f});
-      }
-    }
-    const Keys keys{k_data, type, b * k_batch + h / group * k_head, k_row, width};
-    if (lse_data) {
-      for (TextRow& row : rows) {
-        row.lse = lse_data[b * lse_batch + h * lse_head + row.index];
-      }
-    } else {
-      fill_lse(rows, keys, factor);
-    }
-    raise_peaks(rows, keys, factor, column + b * column_stride, columns, peaks.data() + task * columns);
-  });
-
-  float* out = acc.mutable_data_ptr<float>();
-  const int64_t out_stride = acc.stride(0);
+  std::vector<Sight> sights;
   for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t j = 0; j < columns; ++j) {
-      if (column[b * column_stride + j] < 0) {
-        continue;
-      }
-      float sum = 0;
-      for (int64_t i = 0; i < n_heads; ++i) {
-        sum += std::exp(peaks[(b * n_heads + i) * columns + j]);
-      }
-      out[b * out_stride + j] += static_cast<float>(weight) * sum;
-    }
+    sights.push_back(look(column + b * visual.stride(0), columns, is_text + b * text_rows.stride(0), n_rows,
+                          range ? range[b * range_stride] : 0, range ? range[b * range_stride + 1] : n_keys, offset));
+  }
+  std::vector<Tile> tiles = tiles_of(sights, head, n_heads);
+  const int64_t n_peaks = batch * n_heads * columns + simd::kLanes;
+  Call call{q,
+            k,
+            lse,
+            static_cast<float>(scale),
+            offset,
+            columns,
+            std::move(sights),
+            std::move(tiles),
+            floats(n_peaks),
+            std::make_unique<std::mutex[]>(batch * n_heads)};
+  std::fill_n(call.peaks.get(), n_peaks, -kInfinity);
+
+  switch (q.scalar_type()) {
+    case ScalarType::Float:
+      run_tiles<float>(call);
+      break;
+    case ScalarType::Half:
+      run_tiles<simd::Half>(call);
+      break;
+    default:
+      run_tiles<simd::BFloat16>(call);
+  }
+  for (int64_t b = 0; b < batch; ++b) {
+    add_up(call, n_heads, column + b * visual.stride(0), columns, static_cast<float>(weight), b,
+           acc.mutable_data_ptr<float>() + b * acc.stride(0));
   }
 }
 

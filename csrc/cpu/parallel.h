@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "simd.h"
+
 namespace ras {
 
 // Rows of `width` elements worth handing to another thread together.
@@ -14,10 +16,18 @@ inline int64_t grain(int64_t width) {
   return width >= kElements ? 1 : kElements / (width > 0 ? width : 1);
 }
 
+// Runs chunk(begin, end) for ranges that together are 0 ... count - 1, each of at least `grain` where there are that
+// many. What a thread needs for its work is made once in each.
+template <class Chunk>
+void run_chunks(int64_t count, int64_t grain, const Chunk& chunk) {
+  simd::best_isa();  // here rather than in a thread: what it throws reaches the caller in its own words
+  torch::stable::parallel_for(0, count, grain, chunk);
+}
+
 // Runs task(0) ... task(count - 1), at least `grain` of them on a thread.
 template <class Task>
 void run_tasks(int64_t count, int64_t grain, const Task& task) {
-  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+  run_chunks(count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       task(i);
     }

@@ -11,40 +11,65 @@
 #include "../contract/region_risk.h"
 #include "ops.h"
 #include "parallel.h"
-#include "row.h"
+#include "row_access.h"
 
 namespace ras::cpu {
 namespace {
 
+using simd::AnyRow;
+using simd::for_each_sixteen;
+using simd::Row;
+using simd::Sums;
+
 struct Direction {
   const float* direction;
-  const float* center;  // null: the origin
-  float norm;
-  float slope, bias;
+  const float* center = nullptr;  // null: the origin
+  float norm = 0;
+  float slope = 0, bias = 0;
 };
+
+struct Cosine {
+  float dot, square;
+};
+
+template <int kBytes, class Hidden>
+RAS_INLINE Cosine project(const Hidden& hidden, const Direction& to, int64_t width) {
+  const Row<const float> direction{to.direction}, center{to.center};
+  Sums<kBytes> dots, squares;
+  const auto add = [&](const auto& h, const auto& toward, int k) RAS_ALWAYS_INLINE {
+    dots.part[k] += h * toward;
+    squares.part[k] += h * h;
+  };
+  if (to.center) {
+    for_each_sixteen(width, [&](int64_t i, auto part, int k) RAS_ALWAYS_INLINE {
+      const auto h = hidden.template load<kBytes>(i, part) - center.template load<kBytes>(i, part);
+      add(h, direction.template load<kBytes>(i, part), k);
+    });
+  } else {
+    for_each_sixteen(width, [&](int64_t i, auto part, int k) RAS_ALWAYS_INLINE {
+      add(hidden.template load<kBytes>(i, part), direction.template load<kBytes>(i, part), k);
+    });
+  }
+  return {dots.total(), squares.total()};
+}
 
 // Risk of one token. A token without a direction (h = center, or a zero direction) has cosine 0; one whose cosine is
 // no finite number has risk 1.
-float token_risk(const void* hidden, ScalarType type, int64_t offset, int64_t width, const Direction& to) {
-  float h[kBlock];
-  LaneSum dots, squares;
-  for (int64_t start = 0; start < width; start += kBlock) {
-    const int64_t count = std::min(kBlock, width - start);
-    widen(hidden, type, offset + start, count, h);
-    if (to.center) {
-      for (int64_t i = 0; i < count; ++i) {
-        h[i] -= to.center[start + i];
-      }
-    }
-    dots.add(count, [&](int64_t i) { return h[i] * to.direction[start + i]; });
-    squares.add(count, [&](int64_t i) { return h[i] * h[i]; });
-  }
-  const float dot = dots.total(), norm = std::sqrt(squares.total());
-  if (!std::isfinite(dot) || !std::isfinite(norm) || !std::isfinite(to.norm)) {
+float token_risk(const Cosine& token, const Direction& to) {
+  const float norm = std::sqrt(token.square);
+  if (!std::isfinite(token.dot) || !std::isfinite(norm) || !std::isfinite(to.norm)) {
     return 1.0f;
   }
-  const float cosine = norm == 0 || to.norm == 0 ? 0.0f : std::clamp(dot / (norm * to.norm), -1.0f, 1.0f);
+  const float cosine = norm == 0 || to.norm == 0 ? 0.0f : std::clamp(token.dot / (norm * to.norm), -1.0f, 1.0f);
   return 1.0f / (1.0f + std::exp(-to.slope * (cosine - to.bias)));
+}
+
+float length_of(const float* vector, int64_t width) {
+  float square = 0;
+  simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
+    square = project<kBytes>(Row<const float>{vector}, {.direction = vector}, width).square;
+  });
+  return std::sqrt(square);
 }
 
 // Weighted mean; without weight there is no evidence (0), and a broken weight counts as risk.
@@ -63,7 +88,8 @@ std::tuple<Tensor, Tensor, Tensor> region_risk(const Tensor& attention, const Te
                                                const Tensor& region, int64_t n_regions) {
   check_region_risk(attention, hidden, direction, center, slope, bias, region, n_regions);
   const int64_t batch = hidden.size(0), tokens = hidden.size(1), width = hidden.size(2);
-  const void* h = hidden.const_data_ptr();
+  // Only read: the cast serves the one struct for rows that are read and rows that are written.
+  const AnyRow states{const_cast<void*>(hidden.const_data_ptr()), hidden.scalar_type()};
   const float* a = attention.const_data_ptr<float>();
   const int32_t* where = region.const_data_ptr<int32_t>();
   const int64_t a_stride = attention.stride(0), where_stride = region.stride(0);
@@ -75,15 +101,19 @@ std::tuple<Tensor, Tensor, Tensor> region_risk(const Tensor& attention, const Te
   }
 
   const float* toward = direction.const_data_ptr<float>();
-  const Direction to{toward, center ? center->const_data_ptr<float>() : nullptr, std::sqrt(dot(toward, toward, width)),
+  const Direction to{toward, center ? center->const_data_ptr<float>() : nullptr, length_of(toward, width),
                      static_cast<float>(slope), static_cast<float>(bias)};
-  const ScalarType type = hidden.scalar_type();
   const int64_t batch_stride = hidden.stride(0), token_stride = hidden.stride(1);
   std::vector<float> token(batch * tokens);
   run_tasks(batch * tokens, grain(width), [&](int64_t task) {
     const int64_t b = task / tokens, j = task % tokens;
     if (where[b * where_stride + j] >= 0) {
-      token[task] = token_risk(h, type, b * batch_stride + j * token_stride, width, to);
+      Cosine cosine;
+      simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
+        simd::with_rows([&](const auto& h) RAS_ALWAYS_INLINE { cosine = project<kBytes>(h, to, width); },
+                        states.from(b * batch_stride + j * token_stride));
+      });
+      token[task] = token_risk(cosine, to);
     }
   });
 

@@ -6,8 +6,10 @@
 #include <cuda_runtime.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/macros.h>
+#include <torch/csrc/stable/ops.h>
 
 #include "../check.h"
+#include "../kernels/element.cuh"
 #include "../kernels/plan.h"
 
 namespace ras::cuda {
@@ -29,8 +31,28 @@ void with_type(ScalarType type, F&& f) {
   }
 }
 
+inline Element element(const Tensor& t) {
+  return t.scalar_type() == ScalarType::Float  ? Element::kFloat
+         : t.scalar_type() == ScalarType::Half ? Element::kHalf
+                                               : Element::kBFloat16;
+}
+
 inline int64_t element_bytes(const Tensor& t) {
-  return t.scalar_type() == ScalarType::Float ? 4 : 2;
+  return element_bytes(element(t));
+}
+
+// The rows of a tensor, `dim` being the one that steps from row to row.
+inline ReadRows read_rows(const Tensor& t, int64_t dim) {
+  return rows_of(t.const_data_ptr(), t.stride(dim), element(t));
+}
+inline WrittenRows written_rows(const Tensor& t, int64_t dim) {
+  return rows_of(t.mutable_data_ptr(), t.stride(dim), element(t));
+}
+
+// Memory for what one launch of a plan hands to the next, from torch's own allocator: it stays valid in stream order
+// and under graph capture.
+inline Tensor scratch(const Plan& plan, const Tensor& like) {
+  return torch::stable::new_empty(like, {plan.scratch_bytes / 4}, ScalarType::Float);
 }
 
 // A grid has at most 2^31 - 1 blocks along x and 65535 along y and z.

@@ -12,5 +12,9 @@ STABLE_TORCH_LIBRARY_IMPL(ras_ext, CompositeExplicitAutograd, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ras_ext, CUDA, m) {
+  m.impl("attention_peak_", TORCH_BOX(&ras::cuda::attention_peak_));
+  m.impl("region_risk", TORCH_BOX(&ras::cuda::region_risk));
+  m.impl("risk_score", TORCH_BOX(&ras::cuda::risk_score));
+  m.impl("add_rms_norm_steer_", TORCH_BOX(&ras::cuda::add_rms_norm_steer_));
   m.impl("steer_", TORCH_BOX(&ras::cuda::steer_));
 }

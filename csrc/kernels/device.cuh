@@ -31,6 +31,13 @@ __device__ inline void wait_for_previous_kernel() {
 #endif
 }
 
+// The larger of two, where a NaN wins: a broken score must not hide behind a sound one.
+__device__ inline float larger(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;\n" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
 // cp.async: 16 bytes from global to shared memory, both 16-byte aligned; the last `16 - bytes` are zeros. Nothing may
 // be read before copies_arrived and a barrier.
 __device__ inline void copy_16_async(void* shared, const void* global, int bytes = 16) {

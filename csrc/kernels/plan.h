@@ -5,6 +5,13 @@
 #include <cstdint>
 #include <vector>
 
+// For the few sizes that a kernel works out as its launch did.
+#ifdef __CUDACC__
+#define RAS_HOST_DEVICE __host__ __device__
+#else
+#define RAS_HOST_DEVICE
+#endif
+
 namespace ras {
 
 struct Launch {
@@ -21,7 +28,7 @@ struct Plan {
   int64_t flops;                 // additions and multiplications; an exponential counts as one
 };
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) {
+RAS_HOST_DEVICE constexpr int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 

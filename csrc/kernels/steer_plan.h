@@ -6,7 +6,7 @@
 namespace ras {
 
 constexpr int kSteerThreads = 256;
-constexpr int kSteerColumns = 1024;
+constexpr int kSteerColumns = 8 * kSteerThreads;
 
 // x_bytes and prototype_bytes: of one element. Every entry is counted as steered, with a prototype of its own.
 inline Plan plan_steer(int64_t batch, int64_t hidden, int64_t x_bytes, int64_t prototype_bytes) {

@@ -10,7 +10,10 @@
 #include <tuple>
 #include <vector>
 
+#include "../kernels/add_rms_norm_steer_plan.h"
 #include "../kernels/attention_peak_plan.h"
+#include "../kernels/region_risk_plan.h"
+#include "../kernels/risk_score_plan.h"
 #include "../kernels/steer_plan.h"
 
 namespace py = pybind11;
@@ -23,8 +26,10 @@ void check(const std::string& op, const std::string& name, int64_t value) {
   const std::string got = ", got " + std::to_string(value);
   constexpr const char* kElement = "_bytes";
   if (name.size() > 6 && name.compare(name.size() - 6, 6, kElement) == 0) {
-    if (value != 2 && value != 4) {
-      throw py::value_error(op + ": " + name + " must be 2 or 4, the bytes of one element" + got);
+    const bool optional = name == "residual_bytes";
+    if (value != 2 && value != 4 && !(optional && value == 0)) {
+      throw py::value_error(op + ": " + name + " must be " + (optional ? "0, " : "") +
+                            "2 or 4, the bytes of one element" + got);
     }
   } else if (value < 0) {
     throw py::value_error(op + ": " + name + " must be a size, 0 or more" + got);
@@ -34,13 +39,13 @@ void check(const std::string& op, const std::string& name, int64_t value) {
 void check(const std::string&, const std::string&, bool) {}
 
 // Wider heads have no kernel, so they have no plan.
-Plan plan_attention_peak_of_any_width(int64_t batch, int64_t n_heads, int64_t kv_heads, int64_t rows, int64_t keys,
-                                      int64_t visual, int64_t width, int64_t element_bytes, bool has_lse) {
-  if (width > kPeakMaxWidth) {
-    throw py::value_error("attention_peak_: width must be at most " + std::to_string(kPeakMaxWidth) + ", got " +
+Plan plan_attention_peak_of_any_width(int64_t batch, int64_t n_heads, int64_t rows, int64_t keys, int64_t visual,
+                                      int64_t width, int64_t element_bytes, bool has_lse) {
+  if (width > kWidestHead) {
+    throw py::value_error("attention_peak_: width must be at most " + std::to_string(kWidestHead) + ", got " +
                           std::to_string(width));
   }
-  return plan_attention_peak(batch, n_heads, kv_heads, rows, keys, visual, width, element_bytes, has_lse);
+  return plan_attention_peak(batch, n_heads, rows, keys, visual, width, element_bytes, has_lse);
 }
 
 using Launches = std::vector<std::tuple<std::string, std::tuple<int64_t, int64_t, int64_t>, int64_t, int64_t>>;
@@ -84,11 +89,16 @@ std::string text(int major, int minor, int patch) {
 PYBIND11_MODULE(_plans, m) {
   Parameters parameters;
   const auto all = [](auto... size) { return (size * ...); };
-  const auto scores = [](double batch, double n_heads, double, double rows, double keys, double visual, double width,
-                         double, double) { return batch * n_heads * (rows + 1) * (keys + visual) * (width + 1); };
-  bind(m, parameters, "attention_peak_", plan_attention_peak_of_any_width, scores, "batch", "n_heads", "kv_heads",
-       "rows", "keys", "visual", "width", "element_bytes", "has_lse");
+  const auto scores = [](double batch, double n_heads, double rows, double keys, double visual, double width, double,
+                         double) { return batch * n_heads * (rows + 1) * (keys + visual) * (width + 1); };
+  bind(m, parameters, "attention_peak_", plan_attention_peak_of_any_width, scores, "batch", "n_heads", "rows", "keys",
+       "visual", "width", "element_bytes", "has_lse");
+  bind(m, parameters, "region_risk", plan_region_risk, all, "batch", "tokens", "hidden", "n_regions", "hidden_bytes",
+       "has_center");
+  bind(m, parameters, "risk_score", plan_risk_score, all, "batch", "steps", "vocabulary", "logit_bytes");
   bind(m, parameters, "steer_", plan_steer, all, "batch", "hidden", "x_bytes", "prototype_bytes");
+  bind(m, parameters, "add_rms_norm_steer_", plan_add_rms_norm_steer, all, "n_rows", "hidden", "batch", "x_bytes",
+       "residual_bytes", "out_bytes", "weight_bytes", "prototype_bytes");
   m.attr("PARAMETERS") = parameters;
   m.attr("BUILD") = std::map<std::string, std::string>{
       {"compiler", __VERSION__},

@@ -1,0 +1,162 @@
+// add_rms_norm_steer_ on a GPU: residual <- residual + x, out <- residual / sqrt(mean(residual^2) + eps) * weight, and
+// the batch's rows of out steered before they are stored.
+//
+// The norm reads the residual as it is stored and the steering reads out as it would be stored, so the op equals the
+// norm followed by steer_ bit for bit. Each row looks for its own entry among the batch's rows.
+#pragma once
+
+#include "add_rms_norm_steer_plan.h"
+#include "dose.cuh"
+#include "launch.cuh"
+#include "reduce.cuh"
+
+namespace ras {
+
+struct NormArguments {
+  WrittenRows out;       // (n_rows, hidden)
+  ReadRows x;            // (n_rows, hidden)
+  WrittenRows residual;  // (n_rows, hidden); data null: x itself is normed
+  ReadRows weight;       // (hidden)
+  SteerEntries entries;
+  int64_t n_rows, hidden;
+  float eps;
+};
+
+// Eight elements of the row to be normed; the sum with the residual is stored on the way.
+__device__ inline void add_eight(float (&value)[kEight], const NormArguments& a, int64_t row, int64_t column) {
+  const int64_t count = a.hidden - column;
+  load_eight(value, a.x.data, a.x.type, row * a.x.stride + column, count, a.x.aligned);
+  if (a.residual.data) {
+    const int64_t place = row * a.residual.stride + column;
+    float carried[kEight];
+    load_eight(carried, a.residual.data, a.residual.type, place, count, a.residual.aligned);
+#pragma unroll
+    for (int i = 0; i < kEight; ++i) {
+      value[i] += carried[i];
+    }
+    store_eight(a.residual.data, a.residual.type, place, value, count, a.residual.aligned);
+  }
+}
+
+// The same once more, for rows too long to keep.
+__device__ inline void read_eight(float (&value)[kEight], const NormArguments& a, int64_t row, int64_t column) {
+  const int64_t count = a.hidden - column;
+  if (a.residual.data) {
+    load_eight(value, a.residual.data, a.residual.type, row * a.residual.stride + column, count, a.residual.aligned);
+  } else {
+    load_eight(value, a.x.data, a.x.type, row * a.x.stride + column, count, a.x.aligned);
+  }
+}
+
+__device__ inline void finish_eight(float (&value)[kEight], const NormArguments& a, int64_t row, int64_t column,
+                                    float inverse, int entry, float dose) {
+  const int64_t count = a.hidden - column;
+  float other[kEight];
+  load_eight(other, a.weight.data, a.weight.type, column, count, a.weight.aligned);
+#pragma unroll
+  for (int i = 0; i < kEight; ++i) {
+    value[i] = __fmul_rn(__fmul_rn(value[i], inverse), other[i]);
+  }
+  if (entry >= 0) {
+    const SteerEntries& s = a.entries;
+    load_eight(other, s.prototypes.data, s.prototypes.type, prototype_of(s, entry) + column, count,
+               s.prototypes.aligned);
+#pragma unroll
+    for (int i = 0; i < kEight; ++i) {
+      value[i] = steered(rounded_to(a.out.type, value[i]), other[i], dose);
+    }
+  }
+  store_eight(a.out.data, a.out.type, row * a.out.stride + column, value, count, a.out.aligned);
+}
+
+__device__ inline float square_sum(const float (&value)[kEight]) {
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kEight; ++i) {
+    sum = fmaf(value[i], value[i], sum);
+  }
+  return sum;
+}
+
+// The last entry of the batch that steers this row, as far as this thread looked; -1: none.
+__device__ inline int find_entry(const NormArguments& a, int64_t row) {
+  const SteerEntries& s = a.entries;
+  int found = -1;
+  for (int entry = threadIdx.x; entry < s.batch; entry += kNormThreads) {
+    if (s.rows[entry] >= a.n_rows || s.slot[entry] >= s.n_slots) {
+      __trap();
+    }
+    if (s.rows[entry] == row && steers(s, entry)) {
+      found = entry;
+    }
+  }
+  return found;
+}
+
+// Grid: n_rows. kGroups: of eight elements that a thread keeps; 0: none.
+template <int kGroups>
+__global__ void __launch_bounds__(kNormThreads) add_rms_norm_steer_kernel(NormArguments a) {
+  constexpr int kWarps = kNormThreads / 32;
+  constexpr int64_t kStride = kEight * kNormThreads;
+  auto* sums = reinterpret_cast<float*>(shared_memory());
+  auto* found = reinterpret_cast<int*>(sums + kWarps);
+  const int64_t row = blockIdx.x, first = threadIdx.x * kEight;
+
+  float kept[kGroups > 0 ? kGroups : 1][kEight];
+  float squares = 0;
+  if constexpr (kGroups > 0) {
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      if (first + i * kStride < a.hidden) {
+        add_eight(kept[i], a, row, first + i * kStride);
+        squares += square_sum(kept[i]);
+      }
+    }
+  } else {
+    for (int64_t column = first; column < a.hidden; column += kStride) {
+      add_eight(kept[0], a, row, column);
+      squares += square_sum(kept[0]);
+    }
+  }
+
+  int entry = warp_max(find_entry(a, row));
+  if (threadIdx.x % 32 == 0) {
+    found[threadIdx.x / 32] = entry;
+  }
+  const float mean = block_sum(squares, sums) / static_cast<float>(a.hidden);  // its barrier is found's too
+#pragma unroll
+  for (int warp = 0; warp < kWarps; ++warp) {
+    entry = found[warp] > entry ? found[warp] : entry;
+  }
+  const float inverse = 1.0f / sqrtf(mean + a.eps);
+  const float dose = entry >= 0 ? dose_of(a.entries, entry) : 0.0f;
+
+  if constexpr (kGroups > 0) {
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      if (first + i * kStride < a.hidden) {
+        finish_eight(kept[i], a, row, first + i * kStride, inverse, entry, dose);
+      }
+    }
+  } else {
+    for (int64_t column = first; column < a.hidden; column += kStride) {
+      read_eight(kept[0], a, row, column);
+      finish_eight(kept[0], a, row, column, inverse, entry, dose);
+    }
+  }
+}
+
+inline void enqueue_add_rms_norm_steer(const Plan& plan, const NormArguments& a, cudaStream_t stream) {
+  switch (norm_groups(a.hidden)) {
+    case 2:
+      return launch(add_rms_norm_steer_kernel<2>, plan.launches[0], Behind::kStream, stream, a);
+    case 4:
+      return launch(add_rms_norm_steer_kernel<4>, plan.launches[0], Behind::kStream, stream, a);
+    case 8:
+      return launch(add_rms_norm_steer_kernel<8>, plan.launches[0], Behind::kStream, stream, a);
+    default:
+      return launch(add_rms_norm_steer_kernel<0>, plan.launches[0], Behind::kStream, stream, a);
+  }
+}
+
+}  // namespace ras
