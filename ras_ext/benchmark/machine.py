@@ -54,11 +54,11 @@ def describe(device: torch.device) -> dict[str, Any]:
 def rotation_bytes(device: torch.device) -> int:
     """How much memory calls must go through for each to find its own arguments out of the cache: three times the L2.
 
-    On a CPU 256 MB, more than the caches of its cores; a cache shared by a whole socket may hold it all the same.
+    On a CPU 128 MB, more than the caches of its cores; a cache shared by a whole socket may hold it all the same.
     """
     if device.type == "cuda":
         return 3 * int(torch.cuda.get_device_properties(device).L2_cache_size)
-    return 256 * 2**20
+    return 128 * 2**20
 
 
 def _operators(device: torch.device) -> str:
