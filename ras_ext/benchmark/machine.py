@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from importlib import metadata
@@ -49,6 +50,18 @@ def describe(device: torch.device) -> dict[str, Any]:
             "l2_bytes": properties.L2_cache_size,
         }
     return found
+
+
+def busy() -> str:
+    """One sentence where other work competes for the processors, else nothing: figures then say little."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return ""
+    # This process alone keeps no more than all processors busy.
+    if load <= 1.25 * processor.cores() + 0.5:
+        return ""
+    return f"other work was running (load {load:.1f} on {processor.cores()} processors); measure again when it is quiet"
 
 
 def rotation_bytes(device: torch.device) -> int:

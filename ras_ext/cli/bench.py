@@ -87,7 +87,7 @@ def show(rows: Sequence[Row]) -> None:
         padding=(0, 1, 0, 0),
     )
     caches = len({row.cache for row in rows}) > 1
-    table.add_column("shape", overflow="fold")
+    table.add_column("shape", overflow="fold", min_width=19)  # the longest name of an operator
     for head in ("type", *(["cache"] if caches else [])):
         table.add_column(head, no_wrap=True)
     for head in _HEADS:
@@ -113,7 +113,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits if value < 1000 else 0}f}"
 
 
 def _device(name: str | None) -> torch.device:
