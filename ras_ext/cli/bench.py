@@ -129,4 +129,6 @@ def _device(name: str | None) -> torch.device:
         raise typer.BadParameter(f"{name!r} is no device; give cpu or cuda", param_hint="--device")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise typer.BadParameter(f"{name!r} is not here: torch sees no such GPU; give cpu", param_hint="--device")
+    if found.index is not None and found.type == "cuda":
+        torch.cuda.set_device(found)  # graphs are captured on the current device
     return found
