@@ -17,7 +17,7 @@ import torch
 from ras_ext import benchmark
 from ras_ext.benchmark import limits, plots, record
 from ras_ext.benchmark.cases import LLAVA, case
-from ras_ext.benchmark.run import Row
+from ras_ext.benchmark.rows import Row
 from ras_ext.cli.progress import Watch
 
 RESULTS = Path(__file__).resolve().parent / "results"

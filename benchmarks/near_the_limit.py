@@ -1,7 +1,7 @@
 """How near does each memory-bound operator come to the rate at which this machine copies, as its sizes grow?
 
-``python benchmarks/near_the_limit.py [--device cpu|cuda] [--threads N]``. Hot and cold caches; bytes as the launch plans
-count them; the copy moves as many bytes on as many threads.
+``python benchmarks/near_the_limit.py [--device cpu|cuda] [--threads N]``. Hot and cold caches; bytes as the launch
+plans count them; the copy moves as many bytes on as many threads.
 """
 
 from __future__ import annotations

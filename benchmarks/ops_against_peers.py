@@ -13,7 +13,7 @@ import torch
 
 from ras_ext import benchmark
 from ras_ext.benchmark import plots, record
-from ras_ext.benchmark.run import Row
+from ras_ext.benchmark.rows import Row
 from ras_ext.cli.progress import Watch
 
 RESULTS = Path(__file__).resolve().parent / "results"

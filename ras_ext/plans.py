@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ def plan(op: str, /, **shape: int) -> Plan:
 
     Args:
         op: an operator's name, one of `operators`.
-        **shape: its sizes by name, all of them. ``..._bytes`` are the bytes of one element, 2 or 4, and 0 for an
-            optional argument that is not given; the others are lengths.
+        **shape: its sizes by name, all of them. ``..._bytes`` are the bytes of one element, 2 or 4 (``residual_bytes``
+            0 without one); ``has_...`` is whether an optional argument is given; the others are lengths.
 
     Raises:
         InputError: no such operator, or the sizes do not fit.
@@ -153,11 +154,18 @@ def _load() -> tuple[Any, str]:
     """The compiled module, or ``None`` and the reason."""
     folder = Path(__file__).resolve().parent
     again = f"install ras_ext again with Python {sys.version_info.major}.{sys.version_info.minor} and a C++ compiler"
-    if cut := [path for path in folder.glob("_plans.*") if truncated(path)]:
-        return None, f"{cut[0]} is cut short; {again}"
+    # Only the file beside this one: an import might find that of another installation.
+    path = next((path for suffix in EXTENSION_SUFFIXES if (path := folder / f"_plans{suffix}").is_file()), None)
+    if path is None:
+        return None, f"the compiled module _plans for this Python is not in {folder}; {again}"
+    if truncated(path):
+        return None, f"{path} is cut short; {again}"
     try:
-        return import_module("ras_ext._plans"), ""
+        spec = spec_from_file_location("ras_ext._plans", path)
+        if spec is None or spec.loader is None:
+            return None, f"{path} is no module; {again}"
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
     except ImportError as error:
-        if not list(folder.glob("_plans.*")):
-            return None, f"the compiled module _plans is not in {folder}; {again}"
-        return None, f"the compiled module _plans in {folder} cannot be loaded ({str(error).splitlines()[0]}); {again}"
+        return None, f"{path} cannot be loaded ({str(error).splitlines()[0]}); {again}"
+    return module, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from importlib import metadata
@@ -51,14 +52,26 @@ def describe(device: torch.device) -> dict[str, Any]:
     return found
 
 
+def busy() -> str:
+    """One sentence where other work competes for the processors, else nothing: figures then say little."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return ""
+    # This process alone keeps no more than all processors busy.
+    if load <= 1.25 * processor.cores() + 0.5:
+        return ""
+    return f"other work was running (load {load:.1f} on {processor.cores()} processors); measure again when it is quiet"
+
+
 def rotation_bytes(device: torch.device) -> int:
     """How much memory calls must go through for each to find its own arguments out of the cache: three times the L2.
 
-    On a CPU 256 MB, more than the caches of its cores; a cache shared by a whole socket may hold it all the same.
+    On a CPU 128 MB, more than the caches of its cores; a cache shared by a whole socket may hold it all the same.
     """
     if device.type == "cuda":
         return 3 * int(torch.cuda.get_device_properties(device).L2_cache_size)
-    return 256 * 2**20
+    return 128 * 2**20
 
 
 def _operators(device: torch.device) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ras_ext.benchmark.run import Row
+from ras_ext.benchmark.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

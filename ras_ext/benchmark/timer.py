@@ -2,8 +2,8 @@
 
 Turns matter: a machine that slows down for a second slows all contenders, and their ratio stays. On a CPU a block is a
 loop of calls. On CUDA it is one replay of a graph of at least 100 calls, so that launching from Python is not measured.
-A contender is a sequence of calls; with several, each over buffers of its own, they follow one another so that caches
-are cold.
+A contender is a sequence of calls; with several, each over buffers of its own, they follow one another, and all
+contenders after one another, so that caches are cold.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Call = Callable[[], object]
 BLOCKS = 7
 BLOCK_SECONDS = 0.02
 GRAPH_CALLS = 100
+GRAPH_BLOCKS = 31  # a replay of 100 short calls takes well under a millisecond
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def measure(
     Args:
         contenders: by name, the calls to go through in turn; one call alone runs on warm caches.
         device: where they compute.
-        blocks: at least 5.
+        blocks: of a loop on a CPU, at least 5; on CUDA there are `GRAPH_BLOCKS` replays.
         block_seconds: least length of a block on a CPU.
     """
     if blocks < 5:
@@ -60,9 +61,10 @@ def measure(
     if device.type == "cuda":
         ready = {name: _graphed(calls) for name, calls in contenders.items()}
     else:
-        ready = {name: _looped(calls, block_seconds) for name, calls in contenders.items()}
+        turn = _Turn()
+        ready = {name: _looped(calls, block_seconds, turn) for name, calls in contenders.items()}
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(blocks):
+    for _ in range(GRAPH_BLOCKS if device.type == "cuda" else blocks):
         for name, (block, calls) in ready.items():
             taken[name].append(1e6 * block() / calls)
     return {name: _timing(times, ready[name][1]) for name, times in taken.items()}
@@ -73,27 +75,38 @@ def _timing(times: list[float], calls: int) -> Timing:
     return Timing(middle, low, high, len(times), calls)
 
 
-def _looped(calls: Sequence[Call], least: float) -> tuple[Callable[[], float], int]:
-    """A block of whole rounds through the calls, and how many calls it makes."""
+def _looped(calls: Sequence[Call], least: float, turn: _Turn) -> tuple[Callable[[], float], int]:
+    """A block of calls that lasts `least` seconds or one call, and how many calls it makes."""
 
-    def seconds(rounds: int) -> float:
+    def seconds(count: int) -> float:
+        now = turn.next(calls, count)
         begin = time.perf_counter()
-        for _ in range(rounds):
-            for call in calls:
-                call()
+        for call in now:
+            call()
         return time.perf_counter() - begin
 
     seconds(1)
-    rounds = 1
-    while (took := seconds(rounds)) < least:
-        rounds = max(2 * rounds, min(10 * rounds, int(1.2 * rounds * least / max(took, 1e-9))))
+    count = 1
+    while (took := seconds(count)) < least:
+        count = max(2 * count, min(10 * count, int(1.2 * count * least / max(took, 1e-9))))
 
     def block() -> float:
         if len(calls) == 1:
             calls[0]()  # the contender before may have emptied the caches
-        return seconds(rounds)
+        return seconds(count)
 
-    return block, rounds * len(calls)
+    return block, count
+
+
+class _Turn:
+    """Where in their buffers the contenders stand: each goes on where the one before it stopped, on cold memory."""
+
+    def __init__(self) -> None:
+        self._place = 0
+
+    def next(self, calls: Sequence[Call], count: int) -> list[Call]:
+        begin, self._place = self._place, self._place + count
+        return [calls[place % len(calls)] for place in range(begin, begin + count)]
 
 
 def _graphed(calls: Sequence[Call]) -> tuple[Callable[[], float], int]:

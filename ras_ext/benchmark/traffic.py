@@ -33,20 +33,16 @@ def traffic(case: Case) -> Traffic:
 
 
 def plan_sizes(case: Case) -> dict[str, int]:
-    """Everything a plan may ask for, under the plans' names."""
+    """Everything the plan of a case's operator asks for, under the plans' names."""
     sizes, element = dict(case.sizes), case.dtype.itemsize
-    known = {
+    more: dict[str, dict[str, int]] = {
         "steer_": {"x_bytes": element, "prototype_bytes": element},
         "add_rms_norm_steer_": {
-            "rows": sizes["batch"],
-            "out_bytes": element,
-            "x_bytes": element,
-            "residual_bytes": element,
-            "weight_bytes": element,
-            "prototype_bytes": element,
+            "n_rows": sizes["batch"],
+            **dict.fromkeys(("x_bytes", "residual_bytes", "out_bytes", "weight_bytes", "prototype_bytes"), element),
         },
-        "risk_score": {"steps": STEPS, "logits_bytes": element},
-        "region_risk": {"regions": sizes.get("n_regions", 0), "hidden_bytes": element, "center_bytes": 4},
-        "attention_peak_": {"q_bytes": element, "k_bytes": element, "lse_bytes": 0},
+        "risk_score": {"steps": STEPS, "logit_bytes": element},
+        "region_risk": {"hidden_bytes": element, "has_center": True},
+        "attention_peak_": {"n_heads": sizes.get("chosen", 0), "element_bytes": element, "has_lse": False},
     }
-    return {**sizes, **known[case.op]}
+    return {**sizes, **more[case.op]}

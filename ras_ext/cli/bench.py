@@ -87,7 +87,7 @@ def show(rows: Sequence[Row]) -> None:
         padding=(0, 1, 0, 0),
     )
     caches = len({row.cache for row in rows}) > 1
-    table.add_column("shape", overflow="fold")
+    table.add_column("shape", overflow="fold", min_width=19)  # the longest name of an operator
     for head in ("type", *(["cache"] if caches else [])):
         table.add_column(head, no_wrap=True)
     for head in _HEADS:
@@ -113,7 +113,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits if value < 1000 else 0}f}"
 
 
 def _device(name: str | None) -> torch.device:
@@ -129,4 +129,6 @@ def _device(name: str | None) -> torch.device:
         raise typer.BadParameter(f"{name!r} is no device; give cpu or cuda", param_hint="--device")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise typer.BadParameter(f"{name!r} is not here: torch sees no such GPU; give cpu", param_hint="--device")
+    if found.index is not None and found.type == "cuda":
+        torch.cuda.set_device(found)  # graphs are captured on the current device
     return found

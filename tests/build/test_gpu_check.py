@@ -66,9 +66,7 @@ def test_without_a_gpu_and_without_dry_run_it_says_so_and_does_nothing(tmp_path)
         pytest.skip("there is a GPU")
     done = started("--tree", tmp_path / "tree", "--results", tmp_path / "results")
     assert done.returncode == 1
-    assert done.stderr.strip() == (
-        "gpu-check: torch sees no GPU here; --dry-run (DRY=1) goes as far as a CPU allows"
-    )
+    assert done.stderr.strip() == ("gpu-check: torch sees no GPU here; --dry-run (DRY=1) goes as far as a CPU allows")
     assert not list(tmp_path.iterdir())
 
 
@@ -128,7 +126,7 @@ def test_on_a_gpu_the_steps_are_the_real_ones(check, tmp_path):
         assert list(commands).index(f"{tool} control") < list(commands).index(tool)
         assert f"--tool {tool} " in commands[tool][0]
     assert [command.environ["RAS_EXT_PDL"] for command in real[-3].commands] == ["0", "1"]
-    cuda = [words for words in sum(commands.values(), []) if "--device" in words]
+    cuda = [words for step in commands.values() for words in step if "--device" in words]
     assert len(cuda) == 6
     assert all("--device cuda" in words for words in cuda)
 
@@ -142,7 +140,12 @@ ROW = '<testcase name="test_x[{}]">{}</testcase>'
         ([("cpu-f32", ""), ("cuda-f32", "")], True, True, "2 passed, 0 failed, 0 skipped; CUDA rows: 1 run, 0 skipped"),
         ([("cpu-f32", ""), ("cuda-f32", "<skipped message='no GPU'/>")], False, True, "1 passed, 0 failed, 1 skipped"),
         ([("cpu-f32", ""), ("cuda-f32", "<skipped message='no GPU'/>")], True, False, "no CUDA row ran"),
-        ([("cuda-f16", ""), ("cuda-f32", "<skipped message='why'/>")], True, False, "test_x[cuda-f32] was skipped: why"),
+        (
+            [("cuda-f16", ""), ("cuda-f32", "<skipped message='why'/>")],
+            True,
+            False,
+            "test_x[cuda-f32] was skipped: why",
+        ),
         ([("cuda-f32", "<failure/>"), ("cuda-f16", "")], True, False, "the first that failed is test_x[cuda-f32]"),
         ([("cuda-f32", "<error/>"), ("cuda-f16", "")], False, False, "the first that failed is test_x[cuda-f32]"),
         ([("cpu-f32", "")], True, False, "no CUDA row ran"),

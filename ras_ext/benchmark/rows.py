@@ -184,7 +184,7 @@ def _row(
         us_high=ours.high,
         compiled=contenders.compiled,
         peers={name: timing.us for name, timing in timed.items()},
-        remark="; ".join(filter(None, (contenders.remark, cost.why))),
+        remark="; ".join(filter(None, (contenders.remark, cost.why, machine.busy()))),
     )
 
 
