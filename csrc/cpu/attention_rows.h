@@ -48,40 +48,37 @@ RAS_INLINE simd::F32x16<kBytes> seen(const simd::F32x16<kBytes>& x, const int32_
 // The larger, where a NaN wins.
 template <class F32>
 RAS_INLINE F32 larger(F32 a, F32 b) {
-  return (b > a) | (b != b) ? b : a;
+  const F32 top = b > a ? b : a;
+  return b == b ? top : b;
 }
 
+// Sixteen running maxima in which a NaN wins. It is kept apart: GCC works out a condition on two comparisons lane by
+// lane.
 template <int kBytes>
-RAS_INLINE simd::F32x16<kBytes> larger(const simd::F32x16<kBytes>& a, const simd::F32x16<kBytes>& b) {
-  return simd::each([](auto x, auto y) RAS_ALWAYS_INLINE { return lanes::larger(x, y); }, a, b);
-}
+struct Peak {
+  simd::F32x16<kBytes> top = simd::all<kBytes>(-kInfinity), broken = {};
 
-// The largest of sixteen lanes, where a NaN wins.
+  RAS_INLINE void raise(const simd::F32x16<kBytes>& x) {
+    top = simd::each([](auto t, auto v) RAS_ALWAYS_INLINE { return v > t ? v : t; }, top, x);
+    broken = simd::each([](auto n, auto v) RAS_ALWAYS_INLINE { return v == v ? n : v; }, broken, x);
+  }
+
+  RAS_INLINE simd::F32x16<kBytes> value() const {
+    return simd::each([](auto n, auto t) RAS_ALWAYS_INLINE { return n == n ? t : n; }, broken, top);
+  }
+};
+
+// The largest of sixteen lanes, where a NaN wins; in registers of four lanes, which every machine has.
 template <int kBytes>
 RAS_INLINE float largest(const simd::F32x16<kBytes>& x) {
-  auto top = x.part[0];
-#pragma GCC unroll 4
-  for (int i = 1; i < simd::F32x16<kBytes>::kParts; ++i) {
-    top = lanes::larger(top, x.part[i]);
-  }
-#pragma GCC unroll 4
-  for (int width = simd::Register<kBytes>::kLanes / 2; width > 0; width /= 2) {
-#ifdef __clang__
-    auto moved = top;
-    for (int i = 0; i < simd::Register<kBytes>::kLanes; ++i) {
-      moved[i] = top[i ^ width];
-    }
-#else
-    typename simd::Register<kBytes>::I32 order;
-#pragma GCC unroll 16
-    for (int i = 0; i < simd::Register<kBytes>::kLanes; ++i) {
-      order[i] = i ^ width;
-    }
-    const auto moved = __builtin_shuffle(top, order);
-#endif
-    top = lanes::larger(top, moved);
-  }
-  return top[0];
+  using F32 = simd::Register<16>::F32;
+  alignas(64) float all[simd::kLanes];
+  simd::store(x, all);
+  F32 quarter[4];
+  std::memcpy(quarter, all, sizeof(quarter));
+  const F32 top = larger(larger(quarter[0], quarter[1]), larger(quarter[2], quarter[3]));
+  const F32 half = larger(top, F32{top[2], top[3], top[2], top[3]});
+  return larger(half, F32{half[1], half[1], half[1], half[1]})[0];
 }
 
 }  // namespace lanes
@@ -116,12 +113,13 @@ class RunningSum {
   template <int kBytes, bool kMasked>
   RAS_INLINE void add_panels(float* scores, const KeyBlock& block, const TextRows& rows, float scale) {
     using V = simd::F32x16<kBytes>;
+    const V scales = simd::all<kBytes>(scale);
     for (int64_t p = 0; p < rows.panels(); ++p) {
       float* column = scores + p * kPanelRows;
       const V before = simd::load<kBytes>(max_ + p * kPanelRows);
       V top = before;
       for (int64_t i = 0; i < block.count; ++i) {
-        V x = simd::load<kBytes>(column + i * kTileRows) * scale;
+        V x = simd::load<kBytes>(column + i * kTileRows) * scales;
         if constexpr (kMasked) {
           x = lanes::seen(x, rows.row_past + p * kPanelRows, block.first + i, -kInfinity);
         }
@@ -157,18 +155,19 @@ class RunningSum {
 template <int kBytes>
 RAS_INLINE void find_peaks(const float* scores, const KeyBlock& block, const TextRows& rows, float scale, float* peak) {
   using V = simd::F32x16<kBytes>;
+  const V scales = simd::all<kBytes>(scale);
   for (int64_t i = 0; i < block.count; ++i) {
     const int64_t key = block[i];
-    V top = simd::all<kBytes>(-kInfinity);
+    lanes::Peak<kBytes> top;
     for (int64_t p = 0; p < rows.panels(); ++p) {
       const int64_t lane = p * kPanelRows;
-      V x = simd::load<kBytes>(scores + i * kTileRows + lane) * scale - simd::load<kBytes>(rows.lse + lane);
+      V x = simd::load<kBytes>(scores + i * kTileRows + lane) * scales - simd::load<kBytes>(rows.lse + lane);
       if (key >= rows.open) {
         x = lanes::seen(x, rows.row_past + lane, key, -kInfinity);
       }
-      top = lanes::larger(top, x);
+      top.raise(x);
     }
-    peak[i] = lanes::largest(top);
+    peak[i] = lanes::largest(top.value());
   }
 }
 

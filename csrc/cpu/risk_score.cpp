@@ -2,7 +2,8 @@
 // s_base)). With e_n = exp(z_n - M_n) and the weights w_n = gamma^n / sum(e_n) the cosine is
 // sum_n w_n <e_n, t> / sqrt(sum_nm w_n w_m <e_n, e_m>) / |t|.
 //
-// The logits are read from memory once, in slices of the vocabulary that fit the second-level cache (slice_score.h).
+// The logits are read from memory once, in slices of the vocabulary that fit the second-level cache (slice_score.h);
+// twice for rows of many steps (many_steps.h).
 // Slices have a fixed size and are merged in their order, so the result is the same for any number of threads. Nothing
 // of the vocabulary's size is written.
 #include <torch/csrc/stable/ops.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "../contract/risk_score.h"
+#include "many_steps.h"
 #include "ops.h"
 #include "parallel.h"
 #include "slice_score.h"
@@ -20,20 +22,14 @@
 namespace ras::cpu {
 namespace {
 
-constexpr int64_t kSlice = 4096;  // columns: a B = 1 score of 32k logits makes 8 tasks
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-// exp(max of a slice - max of all); a slice of nothing but -inf has nothing to scale.
-float rescaling(float slice, float whole) {
-  return slice == whole || slice == -std::numeric_limits<float>::infinity() ? 1.0f : std::exp(slice - whole);
-}
 
 // The cosine of one row from its slices, `stride` floats apart. Their maxima are overwritten by their scales.
 float similarity_of(const SliceScore& first, int64_t slices, int64_t stride, const float* decay) {
   const int64_t steps = first.steps;
   const auto slice = [&](int64_t i) { return SliceScore{steps, first.data + i * stride}; };
   for (int64_t n = 0; n < steps; ++n) {
-    float max = -std::numeric_limits<float>::infinity(), sum = 0;
+    float max = -kInfinity, sum = 0;
     for (int64_t i = 0; i < slices; ++i) {
       max = std::max(max, slice(i).max(n));
     }
@@ -58,11 +54,19 @@ float similarity_of(const SliceScore& first, int64_t slices, int64_t stride, con
     }
     target_square += score.product(steps, steps);
   }
-  const float cosine = dot / (std::sqrt(square) * std::sqrt(target_square));
-  return std::isfinite(cosine) ? std::clamp(cosine, -1.0f, 1.0f) : kNaN;
+  return cosine_of(dot, square, target_square);
 }
 
 }  // namespace
+
+float rescaling(float slice, float whole) {
+  return slice == whole || slice == -kInfinity ? 1.0f : std::exp(slice - whole);
+}
+
+float cosine_of(float dot, float square, float target_square) {
+  const float cosine = dot / (std::sqrt(square) * std::sqrt(target_square));
+  return std::isfinite(cosine) ? std::clamp(cosine, -1.0f, 1.0f) : kNaN;
+}
 
 std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length, const Tensor& prototype, double gamma,
                                       double alpha, double s_base) {
@@ -81,16 +85,17 @@ std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length
 
   // Only read: the cast serves the one struct for rows that are read and rows that are written.
   const simd::AnyRow z{const_cast<void*>(logits.const_data_ptr()), logits.scalar_type()};
-  const int64_t slices = (vocabulary + kSlice - 1) / kSlice, size = SliceScore::size(steps);
+  const int64_t few = std::min(steps, kManySteps - 1);
+  const int64_t slices = (vocabulary + kSlice - 1) / kSlice, size = SliceScore::size(few);
   const auto parts = std::make_unique_for_overwrite<float[]>(batch * slices * size);
   const auto score_of = [&](int64_t b, int64_t slice) {
     return SliceScore{real[b], parts.get() + (b * slices + slice) * size};
   };
-  run_chunks(batch * slices, grain(std::min(kSlice, vocabulary) * steps), [&](int64_t begin, int64_t end) {
-    const SliceScratch scratch(steps);
+  run_chunks(batch * slices, grain(std::min(kSlice, vocabulary) * few), [&](int64_t begin, int64_t end) {
+    const SliceScratch scratch(few);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / slices, start = task % slices * kSlice;
-      if (real[b] == 0) {
+      if (real[b] == 0 || real[b] >= kManySteps) {
         continue;
       }
       const int64_t count = std::min(kSlice, vocabulary - start);
@@ -108,8 +113,16 @@ std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length
   Tensor risk = torch::stable::new_empty(logits, {batch}, ScalarType::Float);
   float* similarity_data = similarity.mutable_data_ptr<float>();
   float* risk_data = risk.mutable_data_ptr<float>();
+  for (int64_t b = 0; b < batch; ++b) {
+    if (real[b] >= kManySteps) {
+      similarity_data[b] =
+          similarity_of_many({z.from(b * row_stride), step_stride, real[b], vocabulary, target, decay.data()});
+    }
+  }
   run_tasks(batch, grain(slices * size), [&](int64_t b) {
-    const float s = real[b] > 0 ? similarity_of(score_of(b, 0), slices, size, decay.data()) : 0.0f;
+    const float s = real[b] == 0            ? 0.0f
+                    : real[b] >= kManySteps ? similarity_data[b]
+                                            : similarity_of(score_of(b, 0), slices, size, decay.data());
     const float exponent = static_cast<float>(alpha) * (s - static_cast<float>(s_base));
     similarity_data[b] = s;
     // Nothing judged, or a broken row: it is steered in full rather than passed.

@@ -160,15 +160,14 @@ RAS_INLINE void pack(const QueryAt& query_at, int64_t rows, int64_t width, uint1
   for (int64_t row = 0; row < lanes; ++row) {
     const auto* query = reinterpret_cast<const char*>(query_at(std::min(row, rows - 1)));
     uint16_t* target = queries + row / kPanel * kPanel * depth + row % kPanel * 2;
-    for (int64_t i = 0; i < depth; i += 2) {
-      const int64_t bytes = 2 * std::clamp<int64_t>(width - i, 0, 2);
-      uint16_t pair[2] = {};
-      if (bytes == 4) {
-        std::memcpy(pair, query + 2 * i, 4);
-      } else if (bytes == 2) {
-        std::memcpy(pair, query + 2 * i, 2);
-      }
-      std::memcpy(target + i * kPanel, pair, 4);
+    int64_t i = 0;
+    for (; i + 2 <= width; i += 2) {
+      std::memcpy(target + i * kPanel, query + 2 * i, 4);
+    }
+    for (; i < depth; i += 2) {
+      const uint16_t zeros[2] = {};
+      std::memcpy(target + i * kPanel, zeros, 4);
+      std::memcpy(target + i * kPanel, query + 2 * i, i < width ? 2 : 0);
     }
   }
 }

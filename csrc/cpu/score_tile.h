@@ -52,6 +52,23 @@ RAS_INLINE void pack(const QueryAt& query_at, int64_t rows, int64_t width, float
   }
 }
 
+// The value at an address in every lane. GCC fills a register wider than the oldest machine's lane by lane when the code
+// is inlined into a newer machine's copy, and here that is the innermost loop.
+template <int kBytes>
+RAS_INLINE simd::F32x16<kBytes> broadcast(const float* from) {
+#if RAS_X86_LEVELS && !defined(__clang__)
+  if constexpr (kBytes > 16) {
+    simd::F32x16<kBytes> x;
+    asm("vbroadcastss %1, %0" : "=v"(x.part[0]) : "m"(*from));
+    for (int i = 1; i < simd::F32x16<kBytes>::kParts; ++i) {
+      x.part[i] = x.part[0];
+    }
+    return x;
+  }
+#endif
+  return simd::all<kBytes>(*from);
+}
+
 template <int kBytes, int kKeys, int kPanels>
 RAS_INLINE void multiply(const float* const* keys, const float* panels, int64_t width, float* scores) {
   using V = simd::F32x16<kBytes>;
@@ -74,9 +91,10 @@ RAS_INLINE void multiply(const float* const* keys, const float* panels, int64_t 
     }
 #pragma GCC unroll 8
     for (int s = 0; s < kKeys; ++s) {
+      const V value = broadcast<kBytes>(key[s] + i);
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) {
-        sum[s][p] = sum[s][p] + query[p] * key[s][i];
+        sum[s][p] = sum[s][p] + query[p] * value;
       }
     }
   }

@@ -15,6 +15,8 @@
 
 namespace ras::cpu {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 // Where a slice's results lie in its floats. Row `steps` of the products is the prototype.
 struct SliceScore {
   int64_t steps;
@@ -34,18 +36,19 @@ class SliceScratch {
   static constexpr int64_t kTile = 512;  // four rows of it fill a quarter of the first-level cache
 
   explicit SliceScratch(int64_t steps)
-      : sums_(steps + SliceScore::pairs(steps)), lanes_(new Lanes[(steps + 1) * kTileLanes + sums_]) {}
+      : steps_(steps), sums_(steps + SliceScore::pairs(steps)), lanes_(new Lanes[(steps + 1) * kTileLanes + sums_]) {}
 
   float* row(int64_t n) const { return lanes_[n * kTileLanes].value; }
-  float* sum(int64_t steps, int64_t n) const { return lanes_[(steps + 1) * kTileLanes + n].value; }
-  float* pair(int64_t steps, int64_t index) const { return sum(steps, steps + index); }
+  // In the order of SliceScore: the sums, then the products.
+  float* sum(int64_t i) const { return lanes_[(steps_ + 1) * kTileLanes + i].value; }
+  void clear() const { std::memset(sum(0), 0, sums_ * sizeof(Lanes)); }
 
  private:
   struct alignas(64) Lanes {
     float value[simd::kLanes];
   };
   static constexpr int64_t kTileLanes = kTile / simd::kLanes;
-  int64_t sums_;
+  int64_t steps_, sums_;
   std::unique_ptr<Lanes[]> lanes_;
 };
 
@@ -77,15 +80,16 @@ RAS_INLINE void add_products(const float* row, const float* others, int64_t vect
   }
 }
 
-// Adds a tile's products of all pairs of rows.
+// Adds the products of all pairs of rows over a tile of `columns`, whose last sixteen are filled up with zeros.
 template <int kBytes>
-RAS_INLINE void add_pairs(const SliceScratch& scratch, const SliceScore& score, int64_t vectors) {
+RAS_INLINE void add_pairs(const SliceScratch& scratch, const SliceScore& score, int64_t columns) {
+  const int64_t vectors = (columns + simd::kLanes - 1) / simd::kLanes;
   for (int64_t n = 0; n <= score.steps; ++n) {
     int64_t m = n;
     for (; m + 4 <= score.steps + 1; m += 4) {
-      add_products<kBytes, 4>(scratch.row(n), scratch.row(m), vectors, scratch.pair(score.steps, score.pair(n, m)));
+      add_products<kBytes, 4>(scratch.row(n), scratch.row(m), vectors, scratch.sum(score.steps + score.pair(n, m)));
     }
-    float* sums = scratch.pair(score.steps, score.pair(n, m));
+    float* sums = scratch.sum(score.steps + score.pair(n, m));
     switch (score.steps + 1 - m) {
       case 3:
         add_products<kBytes, 3>(scratch.row(n), scratch.row(m), vectors, sums);
@@ -105,7 +109,6 @@ RAS_INLINE void add_pairs(const SliceScratch& scratch, const SliceScore& score, 
 // The largest of `count` logits; a NaN among them may hide larger ones, and shows up in the sum of exponentials.
 template <int kBytes, class T>
 RAS_INLINE float largest(const simd::Row<T>& logits, int64_t count) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   simd::F32x16<kBytes> top[4];
   for (auto& part : top) {
     part = simd::all<kBytes>(-kInfinity);
@@ -116,42 +119,53 @@ RAS_INLINE float largest(const simd::Row<T>& logits, int64_t count) {
   return simd::max(simd::larger(simd::larger(top[0], top[1]), simd::larger(top[2], top[3])));
 }
 
+// What is taken off the logits of a slice: where every one is -inf, or a NaN has displaced the largest, nothing.
+inline float shift_of(float max) {
+  return std::isfinite(max) || max > 0 ? max : 0.0f;
+}
+
+template <int kBytes>
+RAS_INLINE void load_target(const float* target, int64_t columns, float* row) {
+  simd::for_each_sixteen(columns, [&](int64_t i, auto part, int) RAS_ALWAYS_INLINE {
+    simd::store(simd::Row<const float>{target}.load<kBytes>(i, part), row + i);
+  });
+}
+
+template <int kBytes>
+RAS_INLINE void fold_sums(const SliceScratch& scratch, const SliceScore& score) {
+  const int64_t sums = score.steps + SliceScore::pairs(score.steps);
+  for (int64_t i = 0; i < sums; ++i) {
+    score.data[score.steps + i] = simd::sum(simd::load<kBytes>(scratch.sum(i)));
+  }
+}
+
 // Scores `count` columns of score.steps rows of logits that lie `stride` apart.
 template <int kBytes, class T>
 RAS_INLINE void score_slice(const simd::Row<T>& logits, int64_t stride, const float* target, int64_t count,
                             const SliceScratch& scratch, const SliceScore& score) {
-  using simd::kLanes;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const int64_t steps = score.steps, n_sums = steps + SliceScore::pairs(steps);
-  for (int64_t n = 0; n < steps; ++n) {
+  for (int64_t n = 0; n < score.steps; ++n) {
     score.max(n) = largest<kBytes>(logits.from(n * stride), count);
   }
-  std::memset(scratch.sum(steps, 0), 0, n_sums * kLanes * sizeof(float));
+  scratch.clear();
   for (int64_t start = 0; start < count; start += SliceScratch::kTile) {
     const int64_t columns = std::min(SliceScratch::kTile, count - start);
-    for (int64_t n = 0; n < steps; ++n) {
+    for (int64_t n = 0; n < score.steps; ++n) {
       const simd::Row<T> row = logits.from(n * stride + start);
       float* e = scratch.row(n);
-      // Where every logit is -inf, or a NaN has displaced the largest, nothing needs a shift.
-      const auto shift = simd::all<kBytes>(std::isfinite(score.max(n)) || score.max(n) > 0 ? score.max(n) : 0.0f);
+      const auto shift = simd::all<kBytes>(shift_of(score.max(n)));
       simd::Sums<kBytes> sums;
       simd::for_each_sixteen(columns, [&](int64_t i, auto part, int k) RAS_ALWAYS_INLINE {
         const auto value = simd::exp(row.template load<kBytes>(i, part, T(-kInfinity)) - shift);
         simd::store(value, e + i);
         sums.part[k] += value;
       });
-      float* sum = scratch.sum(steps, n);
       const auto tile = (sums.part[0] + sums.part[1]) + (sums.part[2] + sums.part[3]);
-      simd::store(simd::load<kBytes>(sum) + tile, sum);
+      simd::store(simd::load<kBytes>(scratch.sum(n)) + tile, scratch.sum(n));
     }
-    simd::for_each_sixteen(columns, [&](int64_t i, auto part, int) RAS_ALWAYS_INLINE {
-      simd::store(simd::Row<const float>{target + start}.load<kBytes>(i, part), scratch.row(steps) + i);
-    });
-    add_pairs<kBytes>(scratch, score, (columns + kLanes - 1) / kLanes);
+    load_target<kBytes>(target + start, columns, scratch.row(score.steps));
+    add_pairs<kBytes>(scratch, score, columns);
   }
-  for (int64_t i = 0; i < n_sums; ++i) {
-    score.data[steps + i] = simd::sum(simd::load<kBytes>(scratch.sum(steps, i)));
-  }
+  fold_sums<kBytes>(scratch, score);
 }
 
 }  // namespace ras::cpu

@@ -95,7 +95,7 @@ __device__ inline int find_entry(const NormArguments& a, int64_t row) {
 
 // Grid: n_rows. kGroups: of eight elements that a thread keeps; 0: none.
 template <int kGroups>
-__global__ void __launch_bounds__(kNormThreads) add_rms_norm_steer_kernel(NormArguments a) {
+__global__ void __launch_bounds__(kNormThreads, 1) add_rms_norm_steer_kernel(NormArguments a) {
   constexpr int kWarps = kNormThreads / 32;
   constexpr int64_t kStride = kEight * kNormThreads;
   auto* sums = reinterpret_cast<float*>(shared_memory());

@@ -88,6 +88,13 @@ __device__ inline void multiply_accumulate<__nv_bfloat16>(float (&c)[4], const u
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// 2^x within two units in the last place; what would lie below the normal numbers is 0.
+__device__ inline float exp2_flushed(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace ras
 
 #endif  // RAS_EMULATOR

@@ -1,135 +1,177 @@
-// One tile of scores C = A B^T, a block of four warps: A (resident rows) stays in shared memory, B (streamed rows)
-// comes by. Sixteen-bit types use the tensor cores; f32, whose tolerance they would lose, plain multiply-adds in the
-// same register layout, so that all that follows is written once.
+// A block's products of rows held still with rows that stream by, scores = still streamed^T, in one register layout
+// whatever the type: that of the tensor cores' mma.m16n8k16.
 //
-// Warp w holds rows 16 kTall w ... of A. In its fragment c[m][n][i], lane 4 g + p has row 16 m + g + 8 (i / 2) of these
-// and streamed row 8 n + 2 p + i % 2. Chunks of 16 bytes are swizzled by the row, so that the eight rows a matrix load
-// touches lie in different banks.
+// Lane 4 g + q of a warp holds, of every 16 x 8 tile, the scores of still rows g (values 0, 1) and g + 8 (values 2, 3)
+// with streamed rows 2 q and 2 q + 1. 16-bit types multiply on tensor cores and sum in f32; f32 would lose its
+// precision there and is multiplied and added from shared memory.
+//
+// Shared memory holds a row as 16-byte chunks, chunk c of row r at place c ^ (r % 8), so that eight rows' equal chunks
+// lie in different banks.
 #pragma once
 
 #include "attention_peak_plan.h"
-#include "vector.cuh"
+#include "convert.cuh"
 
 namespace ras {
 
-template <class T>
-struct ScoreTile {
-  static constexpr int kResident = tile_shape(sizeof(T)).resident, kStreamed = tile_shape(sizeof(T)).streamed;
-  static constexpr int kTall = kResident / 64, kWide = kStreamed / 8;
-  using Fragment = float[kTall][kWide][4];
+template <int kRowBytes>
+__device__ inline int chunk_at(int row, int chunk) {
+  return row * kRowBytes + ((chunk ^ (row & 7)) << 4);
+}
+
+template <class T, int kWidth>
+struct TileShape {
+  static constexpr PeakTile kPlan = peak_tile(kWidth, sizeof(T));
+  static constexpr int kMTiles = kPlan.m_tiles, kNTiles = kPlan.n_tiles;
+  static constexpr int kBlockRows = kPlan.block_rows, kWarpRows = 16 * kMTiles;
+  static constexpr int kStageRows = kPlan.stage_rows, kStages = kPlan.stages;
+  static constexpr int kColumns = 8 * kNTiles;  // streamed rows multiplied at a time
+  static constexpr int kRowBytes = kWidth * sizeof(T), kStageBytes = kStageRows * kRowBytes;
+  static constexpr int kSide = kPlan.shared_bytes - kPlan.side_bytes;
+  // Where the still rows arrive: in a place of their own, or in the stages that only fill later.
+  static constexpr int kStill = kPlan.still_bytes ? kStages * kStageBytes : kStageBytes;
+  static_assert(kPlan.still_bytes || kBlockRows <= (kStages - 1) * kStageRows);
+  using Scores = float[kMTiles][kNTiles][4];
 };
 
-template <class T>
-__device__ inline T* swizzled(T* tile, int64_t padded, int row, int chunk) {
-  return tile + row * padded + (chunk ^ (row & 7)) * kPerVector<T>;
-}
+template <class T, int kWidth>
+struct ScoreTile : TileShape<T, kWidth> {
+  using Shape = TileShape<T, kWidth>;
+  static constexpr int kSteps = kWidth / 16, kPairs = Shape::kNTiles / 2;
+  uint32_t still[Shape::kMTiles][kSteps][4];
 
-// Brings `rows` rows of `width` elements into a tile; row_at(i) is where row i lies, or null for a row of zeros.
-// Behind the width come zeros up to a multiple of 16. Asynchronous where addresses allow it.
-template <class T, class RowAt>
-__device__ void load_tile(T* tile, int rows, int64_t width, bool aligned, RowAt row_at) {
-  const int64_t padded = padded_width(width);
-  const int chunks = static_cast<int>((width + 15) / 16 * 16 / kPerVector<T>);
-  for (int i = threadIdx.x; i < rows * chunks; i += kScoreTileThreads) {
-    const int row = i / chunks, chunk = i % chunks;
-    T* to = swizzled(tile, padded, row, chunk);
-    const T* from = row_at(row);
-    const int64_t left = from ? width - chunk * kPerVector<T> : 0;
-    if (aligned && left > 0) {
-      copy_16_async(to, from + chunk * kPerVector<T>, left < kPerVector<T> ? static_cast<int>(left * sizeof(T)) : 16);
-    } else {
-      *reinterpret_cast<Vector<T>*>(to) = load_vector(from ? from + chunk * kPerVector<T> : nullptr, left, false, 0.0f);
-    }
-  }
-}
-
-// c = the warp's scores.
-template <class T>
-__device__ void multiply_tile(typename ScoreTile<T>::Fragment& c, const T* resident, const T* streamed, int64_t width) {
-  using Tile = ScoreTile<T>;
-  const int64_t padded = padded_width(width);
-  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 * 16 * Tile::kTall;
+  // Takes the warp's rows into registers.
+  __device__ void hold(const unsigned char* rows, int warp_row, int /*width*/) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
-  for (int m = 0; m < Tile::kTall; ++m) {
+    for (int m = 0; m < Shape::kMTiles; ++m) {
 #pragma unroll
-    for (int n = 0; n < Tile::kWide; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        c[m][n][i] = 0;
+      for (int step = 0; step < kSteps; ++step) {
+        load_matrices(still[m][step],
+                      rows + chunk_at<Shape::kRowBytes>(warp_row + 16 * m + lane % 16, 2 * step + lane / 16));
       }
     }
   }
-  if constexpr (sizeof(T) == 2) {
-    const int steps = static_cast<int>((width + 15) / 16);
-    for (int k = 0; k < steps; ++k) {
-      uint32_t a[Tile::kTall][4];
+
+  __device__ static void load_streamed(uint32_t (&values)[kPairs][4], const unsigned char* rows, int step) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
-      for (int m = 0; m < Tile::kTall; ++m) {
-        load_matrices(a[m], swizzled(resident, padded, first + 16 * m + lane % 16, 2 * k + lane / 16));
+    for (int pair = 0; pair < kPairs; ++pair) {
+      load_matrices(values[pair],
+                    rows + chunk_at<Shape::kRowBytes>(16 * pair + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
+    }
+  }
+
+  // `rows`: the first of kColumns streamed rows.
+  __device__ void multiply(typename Shape::Scores& scores, const unsigned char* rows) const {
+    uint32_t streamed[2][kPairs][4];  // a step is loaded while the one before it is multiplied
+    load_streamed(streamed[0], rows, 0);
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      if (step + 1 < kSteps) {
+        load_streamed(streamed[(step + 1) % 2], rows, step + 1);
       }
 #pragma unroll
-      for (int n = 0; n < Tile::kWide; n += 2) {
-        uint32_t pair[4];
-        load_matrices(pair, swizzled(streamed, padded, 8 * n + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
-        const uint32_t b[2][2] = {{pair[0], pair[1]}, {pair[2], pair[3]}};
+      for (int n = 0; n < Shape::kNTiles; ++n) {
+        const uint32_t (&four)[4] = streamed[step % 2][n / 2];
+        const uint32_t two[2] = {four[n % 2 * 2], four[n % 2 * 2 + 1]};
 #pragma unroll
-        for (int m = 0; m < Tile::kTall; ++m) {
-          multiply_accumulate<T>(c[m][n], a[m], b[0]);
-          multiply_accumulate<T>(c[m][n + 1], a[m], b[1]);
+        for (int m = 0; m < Shape::kMTiles; ++m) {
+          multiply_accumulate<T>(scores[m][n], still[m][step], two);
         }
       }
     }
-  } else {
-    static_assert(Tile::kTall == 1);
-    const int chunks = static_cast<int>((width + 3) / 4);
+  }
+};
+
+template <int kWidth>
+struct ScoreTile<float, kWidth> : TileShape<float, kWidth> {
+  using Shape = TileShape<float, kWidth>;
+  const unsigned char* still;
+  int warp_row, chunks;
+
+  __device__ void hold(const unsigned char* rows, int first_row, int width) {
+    still = rows;
+    warp_row = first_row;
+    chunks = (width + 3) / 4;
+  }
+
+  __device__ static float4 four(const unsigned char* rows, int row, int chunk) {
+    return *reinterpret_cast<const float4*>(rows + chunk_at<Shape::kRowBytes>(row, chunk));
+  }
+
+  __device__ void multiply(typename Shape::Scores& scores, const unsigned char* rows) const {
+    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
     for (int chunk = 0; chunk < chunks; ++chunk) {
-      Vector<T> a[2];
+      float4 a[2 * Shape::kMTiles];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        a[half] = *reinterpret_cast<const Vector<T>*>(swizzled(resident, padded, first + lane / 4 + 8 * half, chunk));
+      for (int i = 0; i < 2 * Shape::kMTiles; ++i) {
+        a[i] = four(still, warp_row + 8 * i + g, chunk);
       }
 #pragma unroll
-      for (int n = 0; n < Tile::kWide; ++n) {
+      for (int n = 0; n < Shape::kNTiles; ++n) {
 #pragma unroll
-        for (int side = 0; side < 2; ++side) {
-          const auto b =
-              *reinterpret_cast<const Vector<T>*>(swizzled(streamed, padded, 8 * n + 2 * (lane % 4) + side, chunk));
+        for (int j = 0; j < 2; ++j) {
+          const float4 b = four(rows, 8 * n + 2 * q + j, chunk);
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            c[0][n][side] = fmaf(a[0].value[i], b.value[i], c[0][n][side]);
-            c[0][n][2 + side] = fmaf(a[1].value[i], b.value[i], c[0][n][2 + side]);
+          for (int i = 0; i < 2 * Shape::kMTiles; ++i) {
+            float& score = scores[i / 2][n][i % 2 * 2 + j];
+            // Four products first: a quarter of the additions into a growing sum, whose roundings are the largest.
+            score += fmaf(a[i].x, b.x, fmaf(a[i].y, b.y, fmaf(a[i].z, b.z, a[i].w * b.w)));
           }
         }
       }
     }
   }
+};
+
+// Copies kRows rows of `base` into shared memory, row r from row_of(r), zeros where that is negative and past `width`.
+// Chunks travel on their own if `aligned` says that every row starts on 16 bytes; copies_commit closes them.
+template <class T, int kWidth, int kRows, class RowOf>
+__device__ void load_rows(unsigned char* target, const T* base, int64_t stride, int width, bool aligned, RowOf row_of) {
+  constexpr int kChunk = 16 / sizeof(T), kChunks = kWidth / kChunk, kRowBytes = kWidth * sizeof(T);
+  constexpr int kStep = kPeakThreads / kChunks;
+  static_assert(kPeakThreads % kChunks == 0 && kRows % kStep == 0);
+  // A thread's chunks are all at the same place of their rows.
+  const int chunk = threadIdx.x % kChunks, left = width - chunk * kChunk;
+  const int there = left < 0 ? 0 : left < kChunk ? left : kChunk;
+  const T* from = there ? base + chunk * kChunk : base;
+  if (aligned) {
+#pragma unroll 8
+    for (int row = threadIdx.x / kChunks; row < kRows; row += kStep) {
+      const int source = row_of(row);
+      copy_16_async(target + chunk_at<kRowBytes>(row, chunk), source < 0 ? base : from + source * stride,
+                    source < 0 ? 0 : there * static_cast<int>(sizeof(T)));
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int row = threadIdx.x / kChunks; row < kRows; row += kStep) {
+    const int source = row_of(row), values = source < 0 ? 0 : there;
+    T* to = reinterpret_cast<T*>(target + chunk_at<kRowBytes>(row, chunk));
+    for (int v = 0; v < kChunk; ++v) {
+      to[v] = v < values ? from[source * stride + v] : from_float<T>(0.0f);
+    }
+  }
 }
 
-// Streams `tiles` tiles past the resident one. load(i, buffer) brings tile i into a buffer, use(i, buffer) works on it;
-// both by the whole block. The resident tile's copies travel with the first.
-template <class Load, class Use>
-__device__ void stream_tiles(int tiles, int buffers, Load load, Use use) {
-  if (tiles > 0) {
-    load(0, 0);
-  }
-  copies_commit();
-  for (int i = 0; i < tiles; ++i) {
-    const int buffer = i % buffers;
-    if (buffers == 2) {
-      if (i + 1 < tiles) {
-        load(i + 1, 1 - buffer);
-      }
-      copies_commit();
-      copies_arrived<1>();
-    } else {
-      copies_arrived<0>();
+// load(tile, stage) and use(tile, stage) for all tiles, loads kStages - 1 ahead. Tile 0 has arrived, and nothing else
+// in the stages is in use.
+template <int kStages, class Load, class Use>
+__device__ void stream(int tiles, Load load, Use use) {
+#pragma unroll 1
+  for (int tile = 2 - kStages; tile < tiles; ++tile) {
+    if (tile >= 0) {
+      copies_arrived<kStages - 2>();
+      __syncthreads();  // the tile is there for all, and all are done with the one before
     }
-    __syncthreads();
-    use(i, buffer);
-    __syncthreads();
-    if (buffers == 1 && i + 1 < tiles) {
-      load(i + 1, 0);
-      copies_commit();
+    const int ahead = tile + kStages - 1;
+    if (ahead < tiles) {
+      load(ahead, ahead % kStages);
+    }
+    copies_commit();
+    if (tile >= 0) {
+      use(tile, tile % kStages);
     }
   }
 }

@@ -7,6 +7,9 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -26,10 +29,15 @@ struct Fault : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Opens when every thread that has to come has come.
+// Opens when every thread that has to come has come. Each has a lock of its own: a lock shared by gates would order
+// what CUDA leaves unordered, and hide races from ThreadSanitizer.
 struct Gate {
   int expected = 0, arrived = 0;
   uint64_t generation = 0;
+#ifdef RAS_EMULATOR_THREADS
+  std::mutex mutex;
+  std::condition_variable opened;
+#endif
 };
 
 struct Copy {
@@ -41,7 +49,7 @@ struct Copy {
 struct Warp {
   Gate gate;
   int lanes = 0;
-  bool someone_left = false;
+  std::atomic<bool> someone_left = false;
   uint64_t value[32];
   uint32_t fragment[32][6];
   const void* address[32];
@@ -101,11 +109,8 @@ class Block {
 
   void meet_warp() {
     Warp& warp = *current->warp;
-    {
-      auto lock = locked();
-      if (warp.someone_left) {
-        stop("a warp works together after one of its threads has left");
-      }
+    if (warp.someone_left) {
+      stop("a warp works together after one of its threads has left");
     }
     meet(warp.gate);
   }
@@ -123,17 +128,25 @@ class Block {
   void run(const std::function<void()>& kernel, std::mt19937_64& random);
 
  private:
-#ifdef RAS_EMULATOR_THREADS
-  std::unique_lock<std::mutex> locked() { return std::unique_lock(mutex_); }
-#else
-  int locked() { return 0; }
-#endif
   void meet(Gate& gate);
   void leave(Thread& thread);
   void body(Thread& thread, const std::function<void()>& kernel);
+  void check_abandoned(const Thread& thread);
   void release(Gate& gate) {
     gate.arrived = 0;
     ++gate.generation;
+#ifdef RAS_EMULATOR_THREADS
+    gate.opened.notify_all();
+#endif
+  }
+  void fail(std::exception_ptr error) {
+#ifdef RAS_EMULATOR_THREADS
+    std::lock_guard lock(error_mutex_);
+#endif
+    if (!error_) {
+      error_ = std::move(error);
+    }
+    failed_ = true;
   }
 
   [[noreturn]] void stop(const std::string& what) {
@@ -147,9 +160,9 @@ class Block {
   unsigned char* shared_ = nullptr;
   int64_t shared_size_ = 0;
   std::exception_ptr error_;
+  std::atomic<bool> failed_ = false;
 #ifdef RAS_EMULATOR_THREADS
-  std::mutex mutex_;
-  std::condition_variable opened_;
+  std::mutex error_mutex_;
 #else
   ucontext_t scheduler_;
   std::vector<int> order_;
@@ -161,49 +174,55 @@ inline void Block::body(Thread& thread, const std::function<void()>& kernel) {
   try {
     kernel();
   } catch (...) {
-    auto lock = locked();
-    if (!error_) {
-      error_ = std::current_exception();
-    }
+    fail(std::current_exception());
   }
   leave(thread);
 }
 
 inline void Block::leave(Thread& thread) {
-  auto lock = locked();
   thread.left = true;
-  votes_[thread.index] = 0;
   thread.warp->someone_left = true;
-  if (thread.warp->gate.arrived > 0 && !error_) {
-    error_ = std::make_exception_ptr(
-        Fault("a thread leaves while its warp works together (thread " + std::to_string(thread.index) + ")"));
+#ifdef RAS_EMULATOR_THREADS
+  {
+    std::lock_guard lock(thread.warp->gate.mutex);
+    check_abandoned(thread);
   }
+  std::lock_guard lock(gate_.mutex);
+#else
+  check_abandoned(thread);
+#endif
+  votes_[thread.index] = 0;
   --gate_.expected;
   if (gate_.expected > 0 && gate_.arrived == gate_.expected) {
     release(gate_);
   }
-#ifdef RAS_EMULATOR_THREADS
-  opened_.notify_all();
-#endif
+}
+
+inline void Block::check_abandoned(const Thread& thread) {
+  if (thread.warp->gate.arrived > 0) {
+    fail(std::make_exception_ptr(
+        Fault("a thread leaves while its warp works together (thread " + std::to_string(thread.index) + ")")));
+  }
 }
 
 #ifdef RAS_EMULATOR_THREADS
 
 inline void Block::meet(Gate& gate) {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(gate.mutex);
   const uint64_t mine = gate.generation;
   if (++gate.arrived == gate.expected) {
     release(gate);
-    opened_.notify_all();
     return;
   }
-  const bool opened =
-      opened_.wait_for(lock, std::chrono::seconds(60), [&] { return gate.generation != mine || error_ != nullptr; });
-  if (!opened) {
-    stop("threads wait for each other at different places");
-  }
-  if (gate.generation == mine) {
-    throw Fault("another thread has failed");
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (gate.generation == mine) {
+    gate.opened.wait_for(lock, std::chrono::milliseconds(200), [&] { return gate.generation != mine; });
+    if (gate.generation == mine && failed_) {
+      throw Fault("another thread has failed");
+    }
+    if (gate.generation == mine && std::chrono::steady_clock::now() > patience) {
+      stop("threads wait for each other at different places");
+    }
   }
 }
 

@@ -59,8 +59,10 @@ def _module() -> Any:
     return emulated_kernels
 
 
-def run_program(program: Path, operator: str, case: Arguments, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the case in a program of its own and copies what it wrote into the case's tensors.
+def run_program(
+    program: Path, operator: str, case: Arguments, folder: Path
+) -> tuple[subprocess.CompletedProcess[str], tuple[Tensor, ...]]:
+    """Runs the case in a program of its own, in place as `run` does; returns how it ended and what it returned.
 
     Each tensor travels as the whole storage it views, so that a step outside is outside the program's heap block too.
     """
@@ -80,4 +82,4 @@ def run_program(program: Path, operator: str, case: Arguments, folder: Path) -> 
     for raw in storages.values():
         raw.copy_(torch.frombuffer(bytearray(written[: raw.numel()]), dtype=torch.uint8))
         written = written[raw.numel() :]
-    return done
+    return done, tuple(arrays[name] for name in RESULTS.get(operator, ()))

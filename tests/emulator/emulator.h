@@ -250,6 +250,9 @@ inline int atomicMax(int* address, int value) {
 inline int atomicAdd(int* address, int value) {
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
 }
+inline void __threadfence() {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
 using std::max;
 using std::min;
 
@@ -265,9 +268,16 @@ inline float larger(float a, float b) {
   return b > a || std::isnan(b) ? b : a;
 }
 
+inline float exp2_flushed(float x) {
+  const float y = exp2f(x);
+  return y < 1.17549435e-38f ? 0.0f : y;
+}
+
 inline void copy_16_async(void* shared, const void* global, int bytes = 16) {
   emulated::check_aligned(shared, 16, "an asynchronous copy");
   emulated::check_aligned(global, 16, "an asynchronous copy");
+  // From here to the wait the target holds nothing anyone may read.
+  std::memset(shared, 0xFF, 16);
   emulated::current->open.push_back({shared, global, bytes});
 }
 

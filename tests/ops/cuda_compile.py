@@ -23,6 +23,7 @@ SOURCES = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 BUDGETS = Path(__file__).with_name("kernel_budgets.json")
 KEPT = ROOT / "build" / "cuda-check"
 ARCHS = ("80", "86", "89", "90", "100", "120")
+MACHINES = tuple(f"sm_{arch}" for arch in ARCHS)
 PTX = "compute_120"  # the PTX the library carries for GPUs to come
 JOBS = 2
 REGISTERS_OF_A_MULTIPROCESSOR = 65536
@@ -109,6 +110,13 @@ def _kernels(said: str, arch: str) -> tuple[Kernel, ...]:
     return tuple(found)
 
 
+def _faults(said: str) -> str:
+    """What nvcc complained of, without ptxas' report of what went well."""
+    lines = [line for line in said.splitlines() if not re.match(r"ptxas info|\s+\d+ bytes stack frame", line)]
+    done = subprocess.run(["c++filt"], input="\n".join(lines), capture_output=True, text=True, check=True)
+    return done.stdout.strip()[-4000:]
+
+
 def compile_one(source: Path, target: str) -> Compiled:
     """nvcc of one source for ``sm_XX`` or ``compute_XX``, from what was kept where nothing changed."""
     kept = KEPT / f"{source.stem}.{target}.{_key(source, target)}.json"
@@ -130,7 +138,7 @@ def compile_one(source: Path, target: str) -> Compiled:
         source.name,
         target,
         ok,
-        said if not ok else "",
+        "" if ok else _faults(said),
         usage.ru_utime + usage.ru_stime,
         _kernels(said, target.removeprefix("sm_")) if ok and not is_ptx else (),
         output.read_text() if ok and is_ptx else "",
@@ -143,9 +151,9 @@ def compile_one(source: Path, target: str) -> Compiled:
     return result
 
 
-def compile_all(sources: Iterable[Path] = SOURCES) -> list[Compiled]:
-    """Every source for every architecture and as PTX, the large sources first."""
-    targets = [*(f"sm_{arch}" for arch in ARCHS), PTX]
+def compile_all(targets: Iterable[str], sources: Iterable[Path] = SOURCES) -> list[Compiled]:
+    """Every source for every target, the large sources first."""
+    targets = list(targets)
     work = [(source, target) for source in sources for target in targets]
     work.sort(key=lambda one: -sum(len(path.read_text()) for path in _reads(one[0])))
     _toolchain()
@@ -194,10 +202,7 @@ def entries(ptx: str) -> dict[str, str]:
 
 def main() -> None:
     """Writes the budgets: what each kernel takes today, rounded up to the eight registers a thread is given them by."""
-    done = compile_all()
-    failed = [one for one in done if not one.ok]
-    if failed:
-        raise SystemExit("\n".join(f"{one.source} for {one.target}: {one.said[-2000:]}" for one in failed))
+    done = compile_all(MACHINES)
     most = most_registers(kernel for one in done for kernel in one.kernels)
     rounded = {
         name: {arch: -(-by_arch[arch] // 8) * 8 for arch in ARCHS if arch in by_arch}
@@ -205,6 +210,8 @@ def main() -> None:
     }
     BUDGETS.write_text(json.dumps(rounded, indent=2) + "\n")
     print(f"{BUDGETS.name}: {len(rounded)} kernels, {sum(one.seconds for one in done):.0f} s of nvcc")
+    if failed := [one for one in done if not one.ok]:
+        raise SystemExit("\n".join(f"{one.source} for {one.target}: {one.said}" for one in failed))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_scores_and_regions_count_every_column_once(dtype, length):
     assert not torch.allclose(ops.region_risk(**regions)[1].double(), wanted, rtol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 8, 13])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 8, 13, 24, 25, 40])
 def test_any_number_of_steps_is_scored(steps):
     score = cases.score(batch=2, steps=steps, vocabulary=9001)
     score["gamma"] = 0.9
@@ -77,6 +77,29 @@ def test_any_number_of_steps_is_scored(steps):
     assert torch.allclose(got, wanted, rtol=2e-6)
     swapped = {**cases.exact(score), "logits": score["logits"].double().flip(1)}
     assert steps == 1 or not torch.allclose(got, reference.risk_score(**swapped)[0], rtol=2e-6)
+
+
+def test_rows_of_few_and_of_many_steps_are_scored_in_one_batch():
+    score = cases.score(batch=4, steps=40, vocabulary=5000)
+    score["length"] = cases.ints(40, 3, 25, 0)
+    similarity, risk = ops.risk_score(**score)
+    wanted = reference.risk_score(**cases.exact(score))
+    assert torch.allclose(similarity.double(), wanted[0], rtol=2e-6)
+    assert torch.allclose(risk.double(), wanted[1], rtol=1e-5)
+    alone = {**score, "logits": score["logits"][1:2, :3], "length": cases.ints(3)}
+    assert torch.equal(ops.risk_score(**alone)[0][0], similarity[1])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_a_row_of_many_steps_with_a_broken_one_is_steered_in_full(broken):
+    score = cases.score(batch=2, steps=30, vocabulary=5000)
+    sound = ops.risk_score(**score)[1]
+    score["logits"][0, 7] = broken
+    similarity, risk = ops.risk_score(**score)
+    assert similarity[0].isnan()
+    assert risk[0] == 1
+    assert sound[0] < 1
+    assert risk[1] == sound[1]
 
 
 @pytest.mark.parametrize("padding", [0, 16])
@@ -144,7 +167,7 @@ def _results() -> Iterator[Tensor]:
             ops.add_rms_norm_steer_(**norm)
             yield from (steer["x"], norm["out"], norm["residual"])
             yield from ops.region_risk(**cases.regions(tokens=50, hidden=hidden, dtype=dtype))
-        for steps, vocabulary in ((3, 31), (3, 20_011), (9, 5000)):
+        for steps, vocabulary in ((3, 31), (3, 20_011), (9, 5000), (30, 4500)):
             yield from ops.risk_score(**cases.score(steps=steps, vocabulary=vocabulary, dtype=dtype))
 
 
