@@ -77,7 +77,7 @@ def lines(
 
 def _label(row: Row) -> str:
     kind = row.dtype.replace("float", "f")
-    setting = f"{row.threads} threads" if row.device == "cpu" else row.cache
+    setting = f"threads={row.threads}" if row.device == "cpu" else row.cache
     return f"{row.op}  {row.shape}  {kind}, {setting}"
 
 
