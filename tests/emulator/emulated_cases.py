@@ -41,4 +41,5 @@ def check(operator: str, case: dict[str, Any]) -> list[Tensor]:
 
 def differs(got: list[Tensor], other: list[Tensor]) -> bool:
     """Whether any result is off by more than a rounding."""
-    return any(not torch.allclose(a.double(), b.double(), rtol=1e-2, equal_nan=True) for a, b in zip(got, other, strict=True))
+    pairs = zip(got, other, strict=True)
+    return any(not torch.allclose(a.double(), b.double(), rtol=1e-2, equal_nan=True) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""``attention_peak_`` as its CUDA kernels compute it: tensor cores emulated for sixteen-bit types, plain sums for f32."""
+"""``attention_peak_`` as its CUDA kernels compute it: tensor cores emulated for sixteen-bit types, sums for f32."""
 
 from __future__ import annotations
 

@@ -125,7 +125,12 @@ FAULTS = {
         dtype=torch.bfloat16,
     ),
     "a tile used before it has arrived": Fault(
-        "score_tile.cuh", "      copies_arrived<kStages - 2>();\n", "", "attention_peak_", "values", dtype=torch.bfloat16
+        "score_tile.cuh",
+        "      copies_arrived<kStages - 2>();\n",
+        "",
+        "attention_peak_",
+        "values",
+        dtype=torch.bfloat16,
     ),
     "a causal mask one key too wide": Fault(
         "attention_rows.cuh",
