@@ -29,8 +29,8 @@ std::tuple<Tensor, Tensor> risk_score(const Tensor& logits, const Tensor& length
         plan,
         ScoreArguments<T>{data, length.const_data_ptr<int32_t>(), target, similarity.mutable_data_ptr<float>(),
                           risk.mutable_data_ptr<float>(), parts.mutable_data_ptr<float>(), row_stride, step_stride,
-                          steps, vocabulary, score_slice(batch, vocabulary), static_cast<float>(gamma),
-                          static_cast<float>(alpha), static_cast<float>(s_base), aligned},
+                          steps, vocabulary, kScoreSlice, static_cast<float>(gamma), static_cast<float>(alpha),
+                          static_cast<float>(s_base), aligned},
         current_stream(logits));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();

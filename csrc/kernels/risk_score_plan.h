@@ -1,5 +1,5 @@
-// How risk_score is cut: the vocabulary into slices, a block a slice, as many as a GPU needs to be busy. The cut
-// follows from the shape alone, so a result never depends on the GPU.
+// How risk_score is cut: the vocabulary into slices of fixed size, a block a slice. The cut knows neither the batch nor
+// the GPU, so a row has the same bits alone and in any batch, on any GPU.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@ namespace ras {
 
 constexpr int kScoreThreads = 256;
 constexpr int kScoreMergeThreads = 32;
+constexpr int64_t kScoreSlice = 4096;
 constexpr int64_t kScoreFewSteps = 8;  // up to here one read of the logits suffices
 
 // Steps the kernel is compiled for that hold `steps`.
@@ -17,19 +18,14 @@ inline int64_t score_step_slots(int64_t steps) {
   return steps <= 1 ? 1 : steps <= 3 ? 3 : steps <= 5 ? 5 : kScoreFewSteps;
 }
 
-inline int64_t score_slice(int64_t batch, int64_t vocabulary) {
-  constexpr int64_t kBlocks = 512, kSmallest = 2048, kLargest = 8192;
-  const int64_t wanted = ceil_div(std::max<int64_t>(batch, 1) * vocabulary, kBlocks);
-  return std::clamp(ceil_div(wanted, kSmallest) * kSmallest, kSmallest, kLargest);
-}
-
 // Floats of one part: maximum, sum and dot of every step, products of every pair, and the prototype's square.
 constexpr int score_part_floats(int slots) {
   return 3 * slots + slots * (slots + 1) / 2 + 1;
 }
 
-inline Plan plan_risk_score(int64_t batch, int64_t steps, int64_t vocabulary, int64_t logit_bytes) {
-  const int64_t slice = score_slice(batch, vocabulary), slices = ceil_div(vocabulary, slice);
+// Any slice that is a multiple of 16 gives the same result, to a rounding.
+inline Plan cut_risk_score(int64_t batch, int64_t steps, int64_t vocabulary, int64_t logit_bytes, int64_t slice) {
+  const int64_t slices = ceil_div(vocabulary, slice);
   const int64_t warps = kScoreThreads / 32, floats = sizeof(float);
   const int64_t prototype = vocabulary * floats, logits = batch * steps * vocabulary * logit_bytes;
   const int64_t results = batch * 3 * floats;  // length in, similarity and risk out
@@ -48,6 +44,10 @@ inline Plan plan_risk_score(int64_t batch, int64_t steps, int64_t vocabulary, in
           batch * slices * (2 * steps + 3) * floats,
           2 * logits + prototype + results,
           batch * vocabulary * (6 * steps + 6)};
+}
+
+inline Plan plan_risk_score(int64_t batch, int64_t steps, int64_t vocabulary, int64_t logit_bytes) {
+  return cut_risk_score(batch, steps, vocabulary, logit_bytes, kScoreSlice);
 }
 
 }  // namespace ras

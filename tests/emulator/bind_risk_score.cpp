@@ -1,4 +1,4 @@
-// risk_score on the stand-in.
+// risk_score on the stand-in. A number `slice` cuts the vocabulary otherwise than the operator does.
 #include "case.h"
 #include "kernels/risk_score.cuh"
 
@@ -9,7 +9,8 @@ const Registered risk_score("risk_score", [](const Case& c) {
   if (batch == 0) {
     return;
   }
-  const Plan plan = plan_risk_score(batch, steps, vocabulary, c.element_bytes("logits"));
+  const auto slice = c.numbers.count("slice") ? static_cast<int64_t>(c.number("slice")) : kScoreSlice;
+  const Plan plan = cut_risk_score(batch, steps, vocabulary, c.element_bytes("logits"), slice);
   Scratch scratch(plan);
   with_element(c.element("logits"), [&](auto* of_type) {
     using T = std::remove_pointer_t<decltype(of_type)>;
@@ -20,9 +21,9 @@ const Registered risk_score("risk_score", [](const Case& c) {
     enqueue_risk_score(
         plan,
         ScoreArguments<T>{logits, c.data<int32_t>("length"), prototype, c.data<float>("similarity"),
-                          c.data<float>("risk"), scratch.data(), row_stride, step_stride, steps, vocabulary,
-                          score_slice(batch, vocabulary), static_cast<float>(c.number("gamma")),
-                          static_cast<float>(c.number("alpha")), static_cast<float>(c.number("s_base")), aligned},
+                          c.data<float>("risk"), scratch.data(), row_stride, step_stride, steps, vocabulary, slice,
+                          static_cast<float>(c.number("gamma")), static_cast<float>(c.number("alpha")),
+                          static_cast<float>(c.number("s_base")), aligned},
         nullptr);
   });
 });

@@ -113,6 +113,25 @@ def test_strided_and_unaligned_queries_and_keys(dtype):
     assert torch.equal(run("attention_peak_", case)[0], plain[0])
 
 
+def test_scores_of_minus_infinity_only_lose_their_share(dtype):
+    case = cases.attention(batch=1, heads=1, kv_heads=1, rows=1, keys=130, width=1, visual=2, dtype=dtype)
+    case |= {"heads": ints(0), "visual": ints(0, 129)[None], "weight": 1.0}
+    case["acc"].zero_()
+    case["text_rows"][:] = True
+    case["q"].fill_(1.0)
+    case["k"][0, 0, :100] = -torch.inf
+    wanted = torch.softmax(case["k"][0, 0, :, 0].double(), dim=0)[[0, 129]]
+    got = run("attention_peak_", case)[0][0].double()
+    assert torch.allclose(got, wanted, rtol=1e-5)
+    assert got[1] > 0
+
+
+def test_without_a_depth_every_key_is_alike():
+    case = cases.attention(width=0)
+    case["text_rows"][:] = True
+    check("attention_peak_", case)
+
+
 @pytest.mark.parametrize("shape", [{"rows": 0}, {"keys": 0, "visual": 0}, {"visual": 0}, {"batch": 0}])
 def test_nothing_to_look_at(shape):
     case = cases.attention(**shape)
