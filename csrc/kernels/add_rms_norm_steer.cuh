@@ -49,7 +49,7 @@ __device__ inline void read_eight(float (&value)[kEight], const NormArguments& a
 }
 
 __device__ inline void finish_eight(float (&value)[kEight], const NormArguments& a, int64_t row, int64_t column,
-                                    float inverse, int entry, float dose) {
+                                    float inverse, const Entry& entry, bool steer) {
   const int64_t count = a.hidden - column;
   float other[kEight];
   load_eight(other, a.weight.data, a.weight.type, column, count, a.weight.aligned);
@@ -57,10 +57,10 @@ __device__ inline void finish_eight(float (&value)[kEight], const NormArguments&
   for (int i = 0; i < kEight; ++i) {
     value[i] = __fmul_rn(__fmul_rn(value[i], inverse), other[i]);
   }
-  if (entry >= 0) {
+  if (steer) {
     const SteerEntries& s = a.entries;
-    load_eight(other, s.prototypes.data, s.prototypes.type, prototype_of(s, entry) + column, count,
-               s.prototypes.aligned);
+    const float dose = entry.dose();
+    load_eight(other, s.prototypes.data, s.prototypes.type, entry.prototype(s) + column, count, s.prototypes.aligned);
 #pragma unroll
     for (int i = 0; i < kEight; ++i) {
       value[i] = steered(rounded_to(a.out.type, value[i]), other[i], dose);
@@ -78,17 +78,13 @@ __device__ inline float square_sum(const float (&value)[kEight]) {
   return sum;
 }
 
-// The last entry of the batch that steers this row, as far as this thread looked; -1: none.
-__device__ inline int find_entry(const NormArguments& a, int64_t row) {
+// The last entry of the batch that steers this row, as far as this thread looked; -1: none. `mine`: its first entry.
+__device__ inline int find_entry(const NormArguments& a, int64_t row, const Entry& mine) {
   const SteerEntries& s = a.entries;
-  int found = -1;
-  for (int entry = threadIdx.x; entry < s.batch; entry += kNormThreads) {
-    if (s.rows[entry] >= a.n_rows || s.slot[entry] >= s.n_slots) {
-      __trap();
-    }
-    if (s.rows[entry] == row && steers(s, entry)) {
-      found = entry;
-    }
+  int found = mine.row == row && mine.steers(s) ? static_cast<int>(threadIdx.x) : -1;
+  for (int64_t i = threadIdx.x + kNormThreads; i < s.batch; i += kNormThreads) {
+    const Entry entry = load_entry(s, i, a.n_rows);
+    found = entry.row == row && entry.steers(s) ? static_cast<int>(i) : found;
   }
   return found;
 }
@@ -101,6 +97,8 @@ __global__ void __launch_bounds__(kNormThreads, 1) add_rms_norm_steer_kernel(Nor
   auto* sums = reinterpret_cast<float*>(shared_memory());
   auto* found = reinterpret_cast<int*>(sums + kWarps);
   const int64_t row = blockIdx.x, first = threadIdx.x * kEight;
+  // Before the row, so that both are on their way at once.
+  const Entry mine = threadIdx.x < a.entries.batch ? load_entry(a.entries, threadIdx.x, a.n_rows) : Entry{};
 
   float kept[kGroups > 0 ? kGroups : 1][kEight];
   float squares = 0;
@@ -119,29 +117,30 @@ __global__ void __launch_bounds__(kNormThreads, 1) add_rms_norm_steer_kernel(Nor
     }
   }
 
-  int entry = warp_max(find_entry(a, row));
+  int at = warp_max(find_entry(a, row, mine));
   if (threadIdx.x % 32 == 0) {
-    found[threadIdx.x / 32] = entry;
+    found[threadIdx.x / 32] = at;
   }
   const float mean = block_sum(squares, sums) / static_cast<float>(a.hidden);  // its barrier is found's too
 #pragma unroll
   for (int warp = 0; warp < kWarps; ++warp) {
-    entry = found[warp] > entry ? found[warp] : entry;
+    at = found[warp] > at ? found[warp] : at;
   }
   const float inverse = 1.0f / sqrtf(mean + a.eps);
-  const float dose = entry >= 0 ? dose_of(a.entries, entry) : 0.0f;
+  const bool steer = at >= 0;
+  const Entry entry = steer ? load_entry(a.entries, at, a.n_rows) : Entry{};
 
   if constexpr (kGroups > 0) {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
       if (first + i * kStride < a.hidden) {
-        finish_eight(kept[i], a, row, first + i * kStride, inverse, entry, dose);
+        finish_eight(kept[i], a, row, first + i * kStride, inverse, entry, steer);
       }
     }
   } else {
     for (int64_t column = first; column < a.hidden; column += kStride) {
       read_eight(kept[0], a, row, column);
-      finish_eight(kept[0], a, row, column, inverse, entry, dose);
+      finish_eight(kept[0], a, row, column, inverse, entry, steer);
     }
   }
 }

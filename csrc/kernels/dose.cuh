@@ -15,21 +15,29 @@ struct SteerEntries {
   int64_t slot_stride, batch, n_slots, n_steps;
 };
 
-// A row, slot, step or risk that steers nothing leaves the row's bits alone.
-__device__ inline bool steers(const SteerEntries& s, int64_t entry) {
-  const int step = s.step[entry];
-  return s.rows[entry] >= 0 && s.slot[entry] >= 0 && step >= 0 && step < s.n_steps && s.risk[entry] != 0.0f;
-}
+// What the batch says of one row.
+struct Entry {
+  int row = -1, slot = -1, step = -1;
+  float risk = 0;
 
-// Where the entry's prototype starts, in elements.
-__device__ inline int64_t prototype_of(const SteerEntries& s, int64_t entry) {
-  return s.slot[entry] * s.slot_stride + s.step[entry] * s.prototypes.stride;
-}
+  // A row, slot, step or risk that steers nothing leaves the row's bits alone.
+  __device__ bool steers(const SteerEntries& s) const {
+    return row >= 0 && slot >= 0 && step >= 0 && step < s.n_steps && risk != 0.0f;
+  }
+  // Where the prototype starts, in elements.
+  __device__ int64_t prototype(const SteerEntries& s) const { return slot * s.slot_stride + step * s.prototypes.stride; }
+  // A risk that is no finite number counts as 1.
+  __device__ float dose() const { return isfinite(risk) ? risk : 1.0f; }
+};
 
-// A risk that is no finite number counts as 1.
-__device__ inline float dose_of(const SteerEntries& s, int64_t entry) {
-  const float risk = s.risk[entry];
-  return isfinite(risk) ? risk : 1.0f;
+// All four values are on their way before any is looked at: one trip to memory. An index outside stops the kernel, for
+// a row left unsteered without a word would be worse.
+__device__ inline Entry load_entry(const SteerEntries& s, int64_t i, int64_t n_rows) {
+  const Entry e{s.rows[i], s.slot[i], s.step[i], s.risk[i]};
+  if (e.row >= n_rows || e.slot >= s.n_slots) {
+    __trap();
+  }
+  return e;
 }
 
 // At full dose x plays no part: whatever it held is replaced.

@@ -19,23 +19,18 @@ struct SteerArguments {
 // Grid: batch * ceil(hidden / kSteerColumns).
 static __global__ void __launch_bounds__(kSteerThreads) steer_kernel(SteerArguments a) {
   const SteerEntries& s = a.entries;
-  const int64_t column_blocks = (a.hidden + kSteerColumns - 1) / kSteerColumns;
-  const int64_t entry = blockIdx.x / column_blocks;
-  if (s.rows[entry] >= a.n_rows || s.slot[entry] >= s.n_slots) {
-    __trap();  // a row left unsteered without a word would be worse
-  }
-  if (!steers(s, entry)) {
-    return;
-  }
-  const int64_t column = blockIdx.x % column_blocks * kSteerColumns + threadIdx.x * kEight;
+  // 32 bits: a division of 64 takes longer than the arithmetic of all eight columns.
+  const unsigned column_blocks = static_cast<unsigned>(ceil_div(a.hidden, kSteerColumns));
+  const Entry entry = load_entry(s, blockIdx.x / column_blocks, a.n_rows);
+  const int64_t column = static_cast<int64_t>(blockIdx.x % column_blocks) * kSteerColumns + threadIdx.x * kEight;
   const int64_t count = a.hidden - column;
-  if (count <= 0) {
+  if (!entry.steers(s) || count <= 0) {
     return;
   }
-  const float dose = dose_of(s, entry);
-  const int64_t place = s.rows[entry] * a.x.stride + column;
+  const float dose = entry.dose();
+  const int64_t place = entry.row * a.x.stride + column;
   float x[kEight] = {}, mu[kEight];
-  load_eight(mu, s.prototypes.data, s.prototypes.type, prototype_of(s, entry) + column, count, s.prototypes.aligned);
+  load_eight(mu, s.prototypes.data, s.prototypes.type, entry.prototype(s) + column, count, s.prototypes.aligned);
   if (dose != 1.0f) {
     load_eight(x, a.x.data, a.x.type, place, count, a.x.aligned);
   }
