@@ -55,11 +55,12 @@ inline Tensor scratch(const Plan& plan, const Tensor& like) {
   return torch::stable::new_empty(like, {plan.scratch_bytes / 4}, ScalarType::Float);
 }
 
-// A grid has at most 2^31 - 1 blocks along x and 65535 along y and z.
+// A grid has at most 2^31 - 1 blocks along x and 65535 along y and z, and a block 99 KB of shared memory on every GPU.
 inline void check_grid(const Plan& plan, const char* what, int64_t got) {
   for (const Launch& launch : plan.launches) {
-    RAS_CHECK(launch.grid_x <= INT32_MAX && launch.grid_y <= 65535 && launch.grid_z <= 65535, what,
-              " for a GPU's largest grid, got ", got);
+    RAS_CHECK(launch.grid_x <= INT32_MAX && launch.grid_y <= 65535 && launch.grid_z <= 65535 &&
+                  launch.shared_bytes <= 99 * 1024,
+              what, " for a GPU's largest grid and block, got ", got);
   }
 }
 

@@ -25,7 +25,9 @@ struct Entry {
     return row >= 0 && slot >= 0 && step >= 0 && step < s.n_steps && risk != 0.0f;
   }
   // Where the prototype starts, in elements.
-  __device__ int64_t prototype(const SteerEntries& s) const { return slot * s.slot_stride + step * s.prototypes.stride; }
+  __device__ int64_t prototype(const SteerEntries& s) const {
+    return slot * s.slot_stride + step * s.prototypes.stride;
+  }
   // A risk that is no finite number counts as 1.
   __device__ float dose() const { return isfinite(risk) ? risk : 1.0f; }
 };
