@@ -4,57 +4,29 @@
 // one pass over the keys serves both: a tile of up to 64 text rows keeps its scores of the visual keys alone until L is
 // known. With L given only the visual keys are multiplied at all. Memory grows with the keys or with the rows, never
 // with their product. Tiles are independent; their peaks meet in a maximum, so threads change no bit.
-#if defined(__GNUC__) && !defined(__clang__)
-// A score is a sum of hundreds of products, half as fast without fused multiply-add.
+// A score is a sum of hundreds of products, half as fast without fused multiply-add; so machines without it, and those
+// with matrix tiles, differ in the last places.
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
 #pragma GCC optimize("fp-contract=fast")
 #endif
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <vector>
 
 #include "../contract/attention_peak.h"
+#include "attention_memory.h"
+#include "attention_plan.h"
 #include "attention_rows.h"
 #include "ops.h"
 #include "parallel.h"
 
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#endif
-
 namespace ras::cpu {
 namespace {
-
-struct Free {
-  void operator()(float* memory) const { std::free(memory); }
-};
-using Floats = std::unique_ptr<float[], Free>;
-
-// Uninitialised, at a cache line.
-Floats floats(int64_t count) {
-  constexpr int64_t kLine = 64;
-  auto* memory = static_cast<float*>(std::aligned_alloc(kLine, (count * sizeof(float) / kLine + 1) * kLine));
-  if (!memory) {
-    throw std::bad_alloc();
-  }
-  return Floats(memory);
-}
-
-// What one row of the batch looks at.
-struct Sight {
-  int64_t first, past;          // its real keys
-  std::vector<int32_t> visual;  // positions of the visual keys among them, ascending, each once
-  std::vector<int32_t> rows;    // text rows that see a key
-};
-
-struct Tile {
-  int64_t b, head, peaks;  // peaks: which (b, place in heads)
-  int64_t begin, end;      // of Sight::rows
-};
 
 struct Call {
   const Tensor& q;
@@ -67,19 +39,6 @@ struct Call {
   std::vector<Tile> tiles;
   Floats peaks;                        // [b, place in heads][i of Sight::visual]
   std::unique_ptr<std::mutex[]> turn;  // to write a row of peaks
-};
-
-// Memory of one thread.
-template <class T>
-struct Workspace {
-  Workspace(const Call& call, int64_t width)
-      : queries(floats(TileMemory<T>::query_floats(width))),
-        keys(floats(TileMemory<T>::key_floats(width))),
-        scores(floats(kBlockKeys * kTileRows)),
-        kept(floats(call.lse ? 0 : call.columns * kTileRows)),
-        peak(floats(call.columns)) {}
-
-  Floats queries, keys, scores, kept, peak;
 };
 
 TextRows text_rows_of(const Call& call, const Tile& tile) {
@@ -162,7 +121,7 @@ RAS_INLINE void run_tile(const Call& call, const Tile& tile, const Workspace<T>&
 template <class T>
 void run_tiles(const Call& call) {
   torch::stable::parallel_for(0, static_cast<int64_t>(call.tiles.size()), 1, [&](int64_t begin, int64_t end) {
-    const Workspace<T> memory(call, call.q.size(3));
+    const Workspace<T> memory(call.q.size(3), call.columns, !call.lse);
     const amx::Tiles<T> tiles;
     simd::on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE {
       for (int64_t i = begin; i < end; ++i) {
@@ -197,44 +156,6 @@ void add_up(const Call& call, int64_t n_heads, const int32_t* column, int64_t co
       ++at;
     }
   }
-}
-
-Sight look(const int32_t* column, int64_t columns, const bool* is_text, int64_t n_rows, int64_t first, int64_t past,
-           int64_t offset) {
-  Sight sight{first, past, {}, {}};
-  for (int64_t t = std::max<int64_t>(0, first - offset); t < n_rows && first < past; ++t) {
-    if (is_text[t]) {
-      sight.rows.push_back(static_cast<int32_t>(t));
-    }
-  }
-  std::vector<int32_t>& visual = sight.visual;
-  std::copy_if(column, column + columns, std::back_inserter(visual),
-               [&](int32_t key) { return key >= first && key < past; });
-  if (!std::is_sorted(visual.begin(), visual.end())) {
-    std::sort(visual.begin(), visual.end());
-  }
-  visual.erase(std::unique(visual.begin(), visual.end()), visual.end());
-  return sight;
-}
-
-// Tiles of every head; smaller ones where there are few, so that more threads find work. A row's result does not depend
-// on who shares its tile.
-std::vector<Tile> tiles_of(const std::vector<Sight>& sights, const int32_t* head, int64_t n_heads) {
-  constexpr size_t kEnough = 8;
-  std::vector<Tile> tiles;
-  for (int64_t size = kTileRows; size >= kPanelRows && tiles.size() < kEnough; size /= 2) {
-    tiles.clear();
-    for (size_t b = 0; b < sights.size(); ++b) {
-      const auto n_rows = static_cast<int64_t>(sights[b].rows.size());
-      for (int64_t i = 0; i < n_heads; ++i) {
-        for (int64_t begin = 0; begin < n_rows; begin += size) {
-          const auto at = static_cast<int64_t>(b);
-          tiles.push_back({at, head[i], at * n_heads + i, begin, std::min(begin + size, n_rows)});
-        }
-      }
-    }
-  }
-  return tiles;
 }
 
 }  // namespace

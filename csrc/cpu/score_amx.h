@@ -12,7 +12,7 @@
 
 #include "simd.h"
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(RAS_BASELINE_ONLY)
+#if RAS_X86_LEVELS && defined(__linux__)
 #define RAS_AMX 1
 #include <cpuid.h>
 #include <immintrin.h>

@@ -52,8 +52,8 @@ RAS_INLINE void pack(const QueryAt& query_at, int64_t rows, int64_t width, float
   }
 }
 
-// The value at an address in every lane. GCC fills a register wider than the oldest machine's lane by lane when the code
-// is inlined into a newer machine's copy, and here that is the innermost loop.
+// The value at an address in every lane. GCC fills a register wider than the oldest machine's lane by lane when the
+// code is inlined into a newer machine's copy, and here that is the innermost loop.
 template <int kBytes>
 RAS_INLINE simd::F32x16<kBytes> broadcast(const float* from) {
 #if RAS_X86_LEVELS && !defined(__clang__)

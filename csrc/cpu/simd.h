@@ -1,6 +1,7 @@
 // Sixteen f32 lanes in the compiler's vector extension, held in as many registers as the machine needs: one of AVX-512,
-// two of AVX2, four of SSE2 or NEON. Nothing here is contracted or reordered, and sums run over sixteen lanes
-// everywhere, so every instruction set gives the same bits. Types in memory: simd_memory.h; exponentials: simd_exp.h.
+// two of AVX2, four of SSE2 or NEON. Sums run over sixteen lanes everywhere and nothing is reordered, so every
+// instruction set gives the same bits (but for risk_score and attention_peak_, which let the compiler fuse multiply and
+// add). Types in memory: simd_memory.h; exponentials: simd_exp.h.
 //
 // A kernel is a lambda over the width of a register in bytes, always inlined into one copy for each instruction set:
 //   on_best_isa([&]<int kBytes>() RAS_ALWAYS_INLINE { F32x16<kBytes> x = ...; });

@@ -1,12 +1,10 @@
 // How attention_peak_ is cut. Both passes multiply a block of rows held still (a split's text rows, then visual keys)
 // with tiles that stream by (keys, then text rows):
 //
-//   partial_lse_kernel    (row blocks x key splits, heads, batch)  per text row a partial log-sum-exp over one split of
-//   the keys peak_kernel   (visual blocks, heads, batch)            per visual key the largest probability, then their
-//   sum
+// partial_lse_kernel, (row blocks x key splits, heads, batch): per text row a partial log-sum-exp over one split.
+// peak_kernel, (visual blocks, heads, batch): per visual key the largest probability, then their sum over heads.
 //
-// Where the log-sum-exp is given, gather_rows_kernel (1, 1, batch), which only lists the text rows, stands for the
-// first.
+// Where the log-sum-exp is given, gather_rows_kernel, (1, 1, batch), only lists the text rows and stands for the first.
 #pragma once
 
 #include <algorithm>

@@ -126,7 +126,10 @@ def select(
     _known(dtypes, DTYPES, "dtype")
     listed = [*_QUICK, *_MORE] if full or shapes else _QUICK
     order = list(OPERATORS)
-    listed = sorted((entry for entry in listed if entry[0] in ops), key=lambda entry: order.index(entry[0]))
+    listed = sorted(
+        (entry for entry in listed if entry[0] in ops),
+        key=lambda entry: (order.index(entry[0]), *reversed(entry[1].values())),
+    )
     found = [case(op, sizes, DTYPES[name], device) for op, sizes in listed for name in dtypes]
     if shapes:
         _known(shapes, {one.shape: None for one in found}, "measured shape of these operators")

@@ -40,7 +40,7 @@ def compiled(case: Case, threads: int) -> tuple[Function, str]:
     # Whatever the compiler raises ends in the same way: this contender is left out and the reason is told.
     except Exception as error:
         raise CompileError(_reason(error)) from error
-    backend = f"C++ for {threads} threads" if on_cpu else "Triton"
+    backend = f"C++, threads={threads}" if on_cpu else "Triton"
     return function, f"torch.compile(dynamic=False, fullgraph=True), inductor {backend}"
 
 

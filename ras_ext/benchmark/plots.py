@@ -26,7 +26,8 @@ def speedups(path: Path, rows: Sequence[Row], title: str) -> Path:
         values = [row.speedup_eager if peer == "eager" else row.speedup_compile for row in rows]
         kept = [(value, place) for value, place in zip(values, places, strict=True) if value is not None]
         if kept:
-            axes.scatter(*zip(*kept, strict=True), s=18, color=colour, label=f"torch, {peer}", zorder=3)
+            across, up = zip(*kept, strict=True)
+            axes.scatter(across, up, s=18, color=colour, label=f"torch, {peer}", zorder=3)
     axes.axvline(1.0, color=_COLOURS[2], linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
@@ -77,7 +78,7 @@ def lines(
 
 def _label(row: Row) -> str:
     kind = row.dtype.replace("float", "f")
-    setting = f"{row.threads} threads" if row.device == "cpu" else row.cache
+    setting = f"threads={row.threads}" if row.device == "cpu" else row.cache
     return f"{row.op}  {row.shape}  {kind}, {setting}"
 
 

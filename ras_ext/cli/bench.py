@@ -77,7 +77,7 @@ def bench(
 def show(rows: Sequence[Row]) -> None:
     """Prints the rows, and below them what is missing and why."""
     first = rows[0]
-    heading = f"{first.machine}, {first.threads} threads" if first.device == "cpu" else first.machine
+    heading = f"{first.machine}, threads={first.threads}" if first.device == "cpu" else first.machine
     table = Table(
         title=escape(heading),
         title_justify="left",

@@ -97,7 +97,7 @@ def test_torch_compile_takes_part_and_the_row_says_how(tmp_path: Path) -> None:
     assert isinstance(compile_us, float)
     assert isinstance(us, float)
     assert speedup == pytest.approx(compile_us / us)
-    assert how == "torch.compile(dynamic=False, fullgraph=True), inductor C++ for 1 threads"
+    assert how == "torch.compile(dynamic=False, fullgraph=True), inductor C++, threads=1"
 
 
 def test_without_a_compiler_the_compile_fields_are_null_and_one_sentence_says_why(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_json_holds_rows_with_the_agreed_fields_first(tmp_path: Path) -> None:
 def test_people_see_a_table_that_names_the_machine_and_what_is_missing(tmp_path: Path) -> None:
     done = run(*ONE, "--dtype", "float32", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for said in ("1 threads", "steer_", "B=1 D=4096", "f32", "torch.compile was not asked for"):
+    for said in ("threads=1", "steer_", "B=1 D=4096", "f32", "torch.compile was not asked for"):
         assert said in done.stdout
     assert "bf16" not in done.stdout
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import ops_cases as cases
 import pytest
 import torch
@@ -253,3 +259,128 @@ def test_positions_that_cannot_be_are_named_in_the_error(implementation):
     ]:
         with pytest.raises(RuntimeError, match=sentence):
             implementation.attention_peak_(**{**cases.attention(), name: value})
+
+
+# The CPU works on tiles of 64 rows in panels of 16, blocks of 96 keys in steps of 32 or 6, and depths of 32.
+EDGES = [
+    {"rows": 15, "keys": 95, "width": 31, "visual": 31},
+    {"rows": 16, "keys": 96, "width": 32, "visual": 32},
+    {"rows": 17, "keys": 97, "width": 33, "visual": 33},
+    {"rows": 48, "keys": 31, "width": 64, "visual": 16},
+    {"rows": 63, "keys": 193, "width": 65, "visual": 95},
+    {"rows": 64, "keys": 192, "width": 1, "visual": 192},
+    {"rows": 65, "keys": 191, "width": 96, "visual": 97},
+    {"rows": 130, "keys": 130, "width": 7, "visual": 130},
+]
+
+
+def _edge(shape: dict[str, int], dtype: torch.dtype, device: str = "cpu", lse: bool = False) -> cases.Case:
+    """All rows are text, and the visual keys are neighbours: the shapes above are those of the products."""
+    case = cases.attention(batch=1, heads=4, kv_heads=2, dtype=dtype, device=device, lse=lse, **shape)
+    case["acc"].zero_()
+    case["text_rows"][:] = True
+    first = (shape["keys"] - shape["visual"]) // 2
+    case["visual"][:] = torch.arange(first, first + shape["visual"], device=device)
+    return case
+
+
+@pytest.mark.parametrize("lse", [False, True])
+@pytest.mark.parametrize("shape", EDGES, ids=lambda shape: "-".join(map(str, shape.values())))
+def test_no_row_key_or_value_at_the_edge_of_a_tile_is_lost(device, dtype, shape, lse):
+    case = _edge(shape, dtype, device, lse)
+    whole = _result(case)
+    for name, dim, last in (("q", 2, -1), ("q", 3, -1), ("k", 2, int(case["visual"].max())), ("k", 3, -1)):
+        changed = {**case, name: case[name].clone()}
+        changed[name].select(dim, last).mul_(4)
+        got, exact, composed = _result(changed), _result(cases.exact(changed), reference), _composed(**changed)
+        assert_near(got, exact, composed)
+        assert not torch.equal(got, whole), f"the last of dimension {dim} of {name} does not count"
+        with pytest.raises(AssertionError):
+            assert_near(torch.zeros_like(got), exact, composed)
+
+
+def _results() -> Iterator[torch.Tensor]:
+    """The same arguments on each call; few tiles and many."""
+    torch.manual_seed(5)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        for shape in EDGES:
+            for lse in (False, True):
+                yield _result(_edge(shape, dtype, lse=lse))
+        yield _result(cases.attention(rows=150, keys=300, visual=200, heads=12, width=40, dtype=dtype))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.append(list(_results()))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    assert not torch.equal(found[0][0], found[0][1])
+
+
+@pytest.mark.parametrize("isa", ["v3", "baseline"])
+def test_every_instruction_set_agrees(isa, tmp_path):
+    path = tmp_path / "results.pt"
+    code = f"import torch, test_op_attention_peak as t; torch.save(list(t._results()), {str(path)!r})"
+    done = _python(code, RAS_EXT_ISA=isa)
+    assert done.returncode == 0, done.stderr
+    here, there = list(_results()), torch.load(path)
+    assert all(torch.allclose(a, b, rtol=1e-5, atol=0) for a, b in zip(here, there, strict=True))
+    assert not torch.allclose(here[0], there[0] * 1.0001, rtol=1e-5, atol=0)
+
+
+def test_grouped_queries_are_those_over_repeated_keys(device, dtype):
+    case = cases.attention(
+        batch=1, heads=8, kv_heads=2, rows=70, keys=100, visual=50, width=48, dtype=dtype, device=device
+    )
+    case["heads"] = torch.arange(8, dtype=torch.int32, device=device)
+    grouped = _result(case)
+    assert torch.equal(_result({**case, "k": case["k"].repeat_interleave(4, dim=1)}), grouped)
+    assert not torch.allclose(_result({**case, "k": case["k"].repeat(1, 4, 1, 1)}), grouped, rtol=1e-3)
+
+
+def test_a_row_does_not_depend_on_the_rows_that_share_its_tile(device, dtype):
+    case = _edge({"rows": 90, "keys": 200, "width": 40, "visual": 60}, dtype, device)
+    case["heads"] = ints(1, device=device)
+    rows = torch.arange(90, device=device)
+    parts = [_result({**case, "text_rows": (rows % 3 == part)[None]}) for part in range(3)]
+    assert torch.equal(torch.stack(parts).amax(0), _result(case))
+    assert not torch.equal(parts[0], _result(case))
+
+
+MEMORY = """
+import resource, torch, ops_cases as cases
+from ras_ext import ops, reference
+torch.set_num_threads(2)
+case = cases.attention(batch=1, heads=4, kv_heads=1, rows=256, keys={keys}, visual=576, width=8)
+ops.attention_peak_(**cases.attention())
+reference.attention_peak_(**cases.attention())
+peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
+for implementation in (ops, reference):
+    implementation.attention_peak_(**case)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(*(b - a for a, b in zip(peaks, peaks[1:])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_its_memory_does_not_grow_with_rows_times_keys():
+    keys = 32_768
+    done = _python(MEMORY.format(keys=keys))
+    assert done.returncode == 0, done.stderr
+    ours, written_out = (int(kib) for kib in done.stdout.split())
+    matrix = 2 * 256 * keys * 4 // 1024  # KiB of the attention matrix of two heads
+    assert ours < matrix / 8
+    assert written_out > matrix
+
+
+def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `code` in a process of its own, beside these tests."""
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    variables = {**os.environ, "PYTHONPATH": paths, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
