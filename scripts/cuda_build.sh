@@ -30,6 +30,8 @@ if ! "$FOLDER/env/bin/python" -c "import torch, sys; sys.exit(torch.version.cuda
 fi
 
 say "building ras_ext"
+# Taken before the build: sources that change while it runs are not what was built.
+sources=$("$FOLDER/env/bin/python" scripts/cuda_build_record.py hash)
 began=$(date +%s)
 RAS_EXT_CUDA=1 MAX_JOBS=${MAX_JOBS:-2} "$FOLDER/env/bin/python" setup.py -q \
   build --build-base "$FOLDER/base" --build-lib "$FOLDER/lib" >"$FOLDER/build.log" 2>&1 ||
@@ -37,4 +39,4 @@ RAS_EXT_CUDA=1 MAX_JOBS=${MAX_JOBS:-2} "$FOLDER/env/bin/python" setup.py -q \
 seconds=$(($(date +%s) - began))
 
 say "importing it"
-"$FOLDER/env/bin/python" scripts/cuda_build_record.py write "$FOLDER/lib" "$seconds"
+"$FOLDER/env/bin/python" scripts/cuda_build_record.py write "$FOLDER/lib" "$seconds" "$sources"

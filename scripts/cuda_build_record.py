@@ -1,7 +1,8 @@
 """Records that the extension was built, linked and imported against a CUDA build of torch, and of which sources.
 
-``write LIBRARIES SECONDS`` imports what was built there, insists on every operator having its CUDA kernel, and writes
-``docs/cuda-build.json``; ``status`` says whether csrc is still what that record is about. Called by make.
+``hash`` tells the hash of the sources. ``write LIBRARIES SECONDS HASH`` refuses if they have changed since, imports
+what was built there, insists on every operator having its CUDA kernel, and writes ``docs/cuda-build.json``. ``status``
+says whether the sources are still what that record is about. Called by make.
 """
 
 from __future__ import annotations
@@ -81,14 +82,21 @@ def main() -> None:
     write = commands.add_parser("write")
     write.add_argument("libraries", type=Path)
     write.add_argument("seconds", type=int)
+    write.add_argument("sources", help="the hash of the sources before the build")
     commands.add_parser("status")
+    commands.add_parser("hash")
     given = parser.parse_args()
+    if given.command == "hash":
+        print(hash_of_sources(ROOT))
+        return
     if given.command == "write":
+        if given.sources != hash_of_sources(ROOT):
+            sys.exit("cuda-build: csrc or setup.py changed while it was being built; nothing is recorded, run it again")
         record = {
             "date": date.today().isoformat(),
             **examine(given.libraries),
             "build_seconds": given.seconds,
-            "sources_sha256": hash_of_sources(ROOT),
+            "sources_sha256": given.sources,
         }
         RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"cuda-build: {status(ROOT, RECORD)}")

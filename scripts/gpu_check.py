@@ -65,13 +65,18 @@ class Outcome:
 
 
 def stage(tree: Path) -> None:
-    """Copies the sources there, keeping what was built before; the registry goes where the package expects it."""
+    """Copies the sources there, keeping what was built before; the registry goes where the package expects it.
+
+    The emulated kernels, which a dry run uses, are kept by the hash of their sources, so they come along.
+    """
     tree.mkdir(parents=True, exist_ok=True)
     for old in tree.iterdir():
         if old.name != "build":
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     ignore = shutil.ignore_patterns(*LEFT_OUT)
     shutil.copytree(ROOT, tree, ignore=ignore, dirs_exist_ok=True)
+    if (emulated := ROOT / "build" / "emulator").is_dir():
+        shutil.copytree(emulated, tree / "build" / "emulator", dirs_exist_ok=True)
     shutil.copytree(ROOT / "registry", tree / "ras_ext" / "registry", ignore=ignore, dirs_exist_ok=True)
 
 

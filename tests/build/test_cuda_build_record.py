@@ -93,7 +93,7 @@ def test_the_status_of_this_tree_is_one_line_whatever_it_is():
     assert done.stdout.count("\n") == 1
 
 
-def test_libraries_without_cuda_are_not_recorded(tmp_path):
+def test_libraries_without_cuda_are_not_recorded(record, tmp_path):
     """The twin: a build that lacks the CUDA operators ends with a sentence, not with a record."""
     package = Path(ras_ext.__file__).resolve().parent
     ignore = shutil.ignore_patterns("organism", "__pycache__", "_C_cuda*")
@@ -102,7 +102,24 @@ def test_libraries_without_cuda_are_not_recorded(tmp_path):
         registry = Path(sys.modules["ras_ext.registry.errors"].__file__ or "").parent
         shutil.copytree(registry, tmp_path / "ras_ext" / "registry", ignore=ignore)
     kept = RECORD.read_bytes() if RECORD.is_file() else None
-    done = subprocess.run([sys.executable, str(SCRIPT), "write", str(tmp_path), "1"], capture_output=True, text=True)
+    now = record.hash_of_sources(ROOT)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "write", str(tmp_path), "1", now], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("cuda-build: the libraries do not load: no CUDA operators: "), done.stderr
     assert (RECORD.read_bytes() if RECORD.is_file() else None) == kept
+
+
+def test_sources_that_changed_during_the_build_are_not_recorded(tmp_path):
+    kept = RECORD.read_bytes() if RECORD.is_file() else None
+    words = [sys.executable, str(SCRIPT), "write", str(tmp_path), "1", "0" * 64]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cuda-build: csrc or setup.py changed while it was being built; nothing is recorded")
+    assert (RECORD.read_bytes() if RECORD.is_file() else None) == kept
+
+
+def test_the_hash_can_be_asked_for(record):
+    done = subprocess.run([sys.executable, str(SCRIPT), "hash"], capture_output=True, text=True)
+    assert done.stdout.strip() == record.hash_of_sources(ROOT)
