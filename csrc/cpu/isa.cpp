@@ -1,6 +1,6 @@
 // Which of the compiled instruction sets the kernels run on: the widest this machine has (x86-64-v4 is AVX-512, v3 is
-// AVX2), or at most what RAS_EXT_ISA names. The results are the same to the bit; the variable is there to show it, and
-// to tell a fault of the machine from one of the code.
+// AVX2), or at most what RAS_EXT_ISA names. The results are the same to the bit but for risk_score and attention_peak_,
+// which are near; the variable is there to show it, and to tell a fault of the machine from one of the code.
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
