@@ -21,7 +21,7 @@ _HOME = {  # public name -> module that defines it
     "calibrate": "ras_ext.calibration",
     "evaluate": "ras_ext.evaluation",
     "load_items": "ras_ext.items",
-    "load_vectors": "ras_ext.vectors",
+    "load_vectors": "ras_ext.loading",
 }
 _MODULES = ("defenses", "errors", "models", "ops", "registry")
 
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from ras_ext.evaluation import evaluate
     from ras_ext.guard import Guard, GuardedAnswer
     from ras_ext.items import Item, load_items
+    from ras_ext.loading import load_vectors
     from ras_ext.prompts import Prompts
     from ras_ext.risk import Risk
     from ras_ext.schedule import Schedule
-    from ras_ext.vectors import SteeringVectors, load_vectors
+    from ras_ext.vectors import SteeringVectors
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ras_ext.registry.errors import PackError, PackMismatchError, PackNotFoundError, RasExtError
+from ras_ext.registry.errors import (
+    MissingExtraError,
+    PackError,
+    PackMismatchError,
+    PackNotFoundError,
+    RasExtError,
+    RegistryError,
+    SignatureError,
+)
 
 __all__ = [
     "CalibrationError",
@@ -14,6 +22,8 @@ __all__ = [
     "PackMismatchError",
     "PackNotFoundError",
     "RasExtError",
+    "RegistryError",
+    "SignatureError",
 ]
 
 
@@ -31,7 +41,3 @@ class CalibrationError(RasExtError):
 
 class CompiledLibraryError(RasExtError):
     """The compiled library is required and cannot be loaded."""
-
-
-class MissingExtraError(RasExtError):
-    """An optional package is needed; the message names the extra that brings it."""

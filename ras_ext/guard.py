@@ -22,10 +22,11 @@ from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
+from ras_ext.loading import load_vectors
 from ras_ext.risk import Risk, assess
 from ras_ext.schedule import Schedule
 from ras_ext.steer import LogitsCarrier, StateCarrier
-from ras_ext.vectors import SteeringVectors, load_vectors
+from ras_ext.vectors import SteeringVectors
 
 CARRIERS = ("state", "logits")
 

@@ -21,11 +21,11 @@ from ras_ext.base_model import bare_model, describe_model
 from ras_ext.errors import InputError, PackError, PackMismatchError
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.registry.fingerprint import BaseModel, Difference, compare
-from ras_ext.registry.hub import publish
-from ras_ext.registry.names import open_pack
 from ras_ext.registry.pack import Pack, content_sha256, write_pack
+from ras_ext.registry.publishing import push
 from ras_ext.registry.schema import SCHEMA_VERSION, installed_version, validate
 from ras_ext.registry.tensors import OPTIONAL, REQUIRED, RawTensor, check_shapes
+from ras_ext.registry.versions import Published
 from ras_ext.schedule import Schedule
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -148,11 +148,30 @@ class SteeringVectors:
         private: bool | None = None,
         revision: str | None = None,
         commit_message: str | None = None,
-    ) -> str:
-        """Publish the pack as the Hub model repository ``repo_id``; returns the URL of the commit. Raises PackError."""
+        create_pr: bool = False,
+        parent_commit: str | None = None,
+        tag: bool = True,
+        sign_key: str | os.PathLike[str] | None = None,
+        dry_run: bool = False,
+    ) -> Published:
+        """Publish the pack as the model repository ``repo_id`` (or in a folder registry), options as in the registry.
+
+        One atomic commit, then the next of the tags ``v1``, ``v2``, …. Raises PackError and its kind.
+        """
         with tempfile.TemporaryDirectory() as scratch:
-            folder = self.save(Path(scratch) / "pack")
-            return publish(folder, repo_id, token=token, private=private, revision=revision, message=commit_message)
+            return push(
+                self.save(Path(scratch) / "pack"),
+                repo_id,
+                token=token,
+                private=private,
+                branch=revision,
+                message=commit_message,
+                create_pr=create_pr,
+                parent_commit=parent_commit,
+                tag=tag,
+                sign_key=sign_key,
+                dry_run=dry_run,
+            )
 
     def check(self, model: Any, processor: Any = None, allow_mismatch: Sequence[str] = ()) -> None:
         """Raise PackMismatchError, listing every differing field, unless the vectors were made for ``model``.
@@ -232,28 +251,6 @@ class SteeringVectors:
         object.__setattr__(other, "digest", self.digest)
         other.__dict__["content_sha256"] = self.content_sha256
         return other
-
-
-def load_vectors(
-    name: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    model: Any = None,
-    processor: Any = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    allow_mismatch: Sequence[str] = (),
-) -> SteeringVectors:
-    """Load vectors by alias (``"llava-1.5"``), Hub name (``owner/name[@revision]``), folder, or ``builtin:organism``.
-
-    With ``model`` they are checked against it. Raises PackNotFoundError, PackError or PackMismatchError.
-    """
-    pack = open_pack(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-    vectors = SteeringVectors.from_pack(pack)
-    if model is not None:
-        vectors.check(model, processor, allow_mismatch)
-    return vectors
 
 
 def _check_tensor(name: str, tensor: Any) -> None:

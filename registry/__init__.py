@@ -1,4 +1,4 @@
-"""Packs of steering vectors: their layout on disk, their names, and where they are fetched from.
+"""Packs of steering vectors: their layout on disk, their names, where they are fetched from, and whom to trust.
 
 Lazy (PEP 562) and free of torch: a name imports its module only when it is first used.
 """
@@ -10,72 +10,133 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .card import card_text
-    from .errors import PackError, PackMismatchError, PackNotFoundError, RasExtError
+    from .errors import (
+        MissingExtraError,
+        PackError,
+        PackMismatchError,
+        PackNotFoundError,
+        RasExtError,
+        RegistryError,
+        SignatureError,
+    )
     from .fingerprint import BaseModel, Difference, compare, describe_config
-    from .hub import fetch, publish
-    from .names import Alias, Located, aliases, locate, open_pack
+    from .folder import FolderRegistry
+    from .listing import history, list_packs, search
+    from .lock import LOCK_FILE, Locked, read_lock, write_lock
+    from .names import Alias, Reference, aliases, parse
     from .pack import Pack, PackReport, content_sha256, read_pack, verify_pack, write_pack
+    from .publishing import pull, push
+    from .resolve import Opened, keep_made_here, locate, open_pack
     from .schema import SCHEMA_VERSION, installed_version, validate
+    from .source import Source
     from .swap import check_target
     from .tensors import RawTensor
+    from .trust import check_signature, make_key_pair, read_trust, requirement_for, sign
+    from .versions import Found, Published, Version
 
 _HOME = {
+    "LOCK_FILE": "lock",
     "SCHEMA_VERSION": "schema",
     "Alias": "names",
     "BaseModel": "fingerprint",
     "Difference": "fingerprint",
-    "Located": "names",
+    "FolderRegistry": "folder",
+    "Found": "versions",
+    "Locked": "lock",
+    "MissingExtraError": "errors",
+    "Opened": "resolve",
     "Pack": "pack",
     "PackError": "errors",
     "PackMismatchError": "errors",
     "PackNotFoundError": "errors",
     "PackReport": "pack",
+    "Published": "versions",
     "RasExtError": "errors",
     "RawTensor": "tensors",
+    "Reference": "names",
+    "RegistryError": "errors",
+    "SignatureError": "errors",
+    "Source": "source",
+    "Version": "versions",
     "aliases": "names",
     "card_text": "card",
+    "check_signature": "trust",
     "check_target": "swap",
     "compare": "fingerprint",
     "content_sha256": "pack",
-    "fetch": "hub",
     "describe_config": "fingerprint",
+    "history": "listing",
     "installed_version": "schema",
-    "locate": "names",
-    "open_pack": "names",
-    "publish": "hub",
+    "keep_made_here": "resolve",
+    "list_packs": "listing",
+    "locate": "resolve",
+    "make_key_pair": "trust",
+    "open_pack": "resolve",
+    "parse": "names",
+    "pull": "publishing",
+    "push": "publishing",
+    "read_lock": "lock",
     "read_pack": "pack",
+    "read_trust": "trust",
+    "requirement_for": "trust",
+    "search": "listing",
+    "sign": "trust",
     "validate": "schema",
     "verify_pack": "pack",
+    "write_lock": "lock",
     "write_pack": "pack",
 }
 
 __all__ = [
+    "LOCK_FILE",
     "SCHEMA_VERSION",
     "Alias",
     "BaseModel",
     "Difference",
-    "Located",
+    "FolderRegistry",
+    "Found",
+    "Locked",
+    "MissingExtraError",
+    "Opened",
     "Pack",
     "PackError",
     "PackMismatchError",
     "PackNotFoundError",
     "PackReport",
+    "Published",
     "RasExtError",
     "RawTensor",
+    "Reference",
+    "RegistryError",
+    "SignatureError",
+    "Source",
+    "Version",
     "aliases",
     "card_text",
+    "check_signature",
     "check_target",
     "compare",
     "content_sha256",
     "describe_config",
-    "fetch",
+    "history",
     "installed_version",
+    "keep_made_here",
+    "list_packs",
     "locate",
+    "make_key_pair",
     "open_pack",
-    "publish",
+    "parse",
+    "pull",
+    "push",
+    "read_lock",
     "read_pack",
+    "read_trust",
+    "requirement_for",
+    "search",
+    "sign",
     "validate",
     "verify_pack",
+    "write_lock",
     "write_pack",
 ]
 

@@ -27,3 +27,15 @@ class PackMismatchError(PackError):
 
 class PackNotFoundError(PackError):
     """No pack stands under the given name, folder or revision."""
+
+
+class RegistryError(PackError):
+    """The Hub or a folder registry refused, failed, or could not be reached. What it holds is as it was."""
+
+
+class SignatureError(PackError):
+    """A pack is not signed by a key that is accepted for it."""
+
+
+class MissingExtraError(RasExtError):
+    """An optional package is needed; the message names the extra that brings it."""

@@ -1,125 +1,175 @@
-"""The Hugging Face Hub as a place for packs: fetch one into the local cache, publish one as a model repository.
+"""Packs on the Hugging Face Hub, read: which commit a name means, its files, its history, and what else there is.
 
-Everything that reaches the network stands in this file; HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and HF_HOME are honoured.
+HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and HF_HOME are honoured, by the Hub's own client.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import PackError, PackNotFoundError
-from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, TENSORS_FILE, read_member
-from .pack import read_pack
+from .errors import PackError, PackNotFoundError, RegistryError
+from .hub_client import asked, client
+from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE, TENSORS_FILE, check_sizes, read_member
+from .pack import Pack
 from .schema import load_config
+from .source import Source
+from .store import REVISION, Store
+from .trust import Requirement
+from .versions import Found, Version, version_number
 
-PACK_PATTERNS = [CONFIG_FILE, TENSORS_FILE, CARD_FILE, f"{EVIDENCE_FOLDER}/*"]
+PACK_PATTERNS = [CONFIG_FILE, TENSORS_FILE, CARD_FILE, SIGNATURE_FILE, f"{EVIDENCE_FOLDER}/*"]
+LIBRARY_TAG = "ras_ext"
 
 
-def fetch(
-    repo: str,
-    revision: str | None = None,
-    *,
-    base_model: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-) -> Path:
-    """Bring the files of a pack into the Hub cache and return their folder; only a pack's own files are asked for.
-
-    ``base_model`` is named in the advice when there is nothing to fetch. Raises PackNotFoundError for every failure.
-    """
+def from_cache(
+    store: Store, source: Source, revision: str | None, requirement: Requirement, cache_dir: str | None = None
+) -> Pack | None:
+    """A pack whose files the Hub's client holds already, whoever fetched them, taken into the store; else None."""
     from huggingface_hub import errors, snapshot_download
 
-    where = f"{repo}@{revision}" if revision else repo
-    advice = f"to make a pack yourself run `ras-ext calibrate {base_model or 'MODEL'} --out DIR` and load DIR"
-    cache = None if cache_dir is None else str(cache_dir)
-    if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) and not local_files_only:
-        cached = _cached_commit(repo, revision, cache)
-        if cached is not None:
-            return cached
     try:
         folder = Path(
             snapshot_download(
-                repo,
+                source.repo,
                 revision=revision,
-                token=token,
-                cache_dir=cache,
-                local_files_only=local_files_only,
+                cache_dir=cache_dir,
+                local_files_only=True,
                 allow_patterns=PACK_PATTERNS,
-                library_name="ras_ext",
-            )
-        )
-    except errors.RevisionNotFoundError as error:
-        raise PackNotFoundError(f"the Hub repository {repo} has no revision {revision!r}; {advice}") from error
-    except errors.GatedRepoError as error:
-        reason = "ask for access on its page and give a token"
-        raise PackNotFoundError(f"the Hub repository {repo} is gated: {reason}; {advice}") from error
-    except errors.RepositoryNotFoundError as error:
-        reason = "not published, or private and no token was given"
-        raise PackNotFoundError(f"the Hub holds no pack {repo} ({reason}); {advice}") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        reason = "the Hub was not asked" if local_files_only else "the Hub could not be reached"
-        raise PackNotFoundError(f"the pack {where} is not in the local cache and {reason}; {advice}") from error
-    except Exception as error:
-        # The client lets the errors of its HTTP library through, whose package changed between its versions.
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise PackNotFoundError(
-            f"the pack {where} could not be fetched ({reason}); try again later, or {advice}"
-        ) from error
-    if not (folder / CONFIG_FILE).exists():
-        raise PackNotFoundError(f"the Hub repository {where} is no pack: it holds no {CONFIG_FILE}; {advice}")
-    return folder
-
-
-def _cached_commit(repo: str, commit: str, cache_dir: str | None) -> Path | None:
-    """The folder of a commit that lies in the cache whole; it never changes, so that the Hub need not be asked."""
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        folder = Path(
-            snapshot_download(
-                repo, revision=commit, cache_dir=cache_dir, local_files_only=True, allow_patterns=PACK_PATTERNS
             )
         )
         files = load_config(read_member(folder, CONFIG_FILE))["files"]
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, PackError):
         return None
     # Older clients hand out what an interrupted download left.
-    return folder if all((folder / name).exists() for name in files) else None
+    if not REVISION.fullmatch(folder.name) or not all((folder / name).exists() for name in files):
+        return None
+    pack = store.admit(folder, source, folder.name, requirement)
+    store.point(source, revision, folder.name, pack.digest)
+    return pack
 
 
-def publish(
-    folder: str | os.PathLike[str],
-    repo: str,
+def from_hub(
+    store: Store,
+    source: Source,
+    revision: str | None,
+    requirement: Requirement,
     *,
     token: str | bool | None = None,
-    private: bool | None = None,
-    revision: str | None = None,
-    message: str | None = None,
-) -> str:
-    """Check the pack in ``folder`` and put it into the model repository ``repo`` as one commit; returns its URL.
+    cache_dir: str | None = None,
+    advice: str = "",
+) -> Pack:
+    """Fetch a pack: ask which commit is meant, check the sizes, download, check everything, keep.
 
-    The repository is made if it does not exist. Raises PackError if the pack is damaged or the Hub refuses it.
+    Raises PackNotFoundError, RegistryError, PackError or SignatureError; the store is then as it was.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import snapshot_download
 
-    pack = read_pack(folder)
-    listed = [CONFIG_FILE, *pack.config["files"]]
-    api = HfApi(token=token, library_name="ras_ext")
-    try:
-        api.create_repo(repo, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo,
-            folder_path=str(folder),
-            revision=revision,
-            allow_patterns=listed,
-            commit_message=message or f"Pack {pack.config['name']}, digest {pack.digest[:12]}",
+    what = f"the pack {source}@{revision}" if revision else f"the pack {source}"
+    missing = "not published, or private and no token was given"
+    api = client(token)
+    info = asked(
+        what,
+        lambda: api.model_info(source.repo, revision=revision, files_metadata=True),
+        missing=missing,
+        advice=advice,
+    )
+    commit = str(info.sha)
+    files = {entry.rfilename: entry.size or 0 for entry in info.siblings or () if _is_ours(entry.rfilename)}
+    if CONFIG_FILE not in files:
+        raise PackNotFoundError(f"the Hub repository {source} is no pack: it holds no {CONFIG_FILE}; {advice}")
+    check_sizes(files, f"the Hub repository {source}")
+    known = store.find(source, commit)
+
+    def download(force: bool) -> Path:
+        return Path(
+            snapshot_download(
+                source.repo,
+                revision=commit,
+                token=token,
+                cache_dir=cache_dir,
+                allow_patterns=sorted(files),
+                force_download=force,
+                library_name="ras_ext",
+            )
         )
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise PackError(
-            f"the pack could not be published as {repo} ({reason}); check the name, token and network"
-        ) from error
-    return str(commit.commit_url)
+
+    try:
+        folder = known.folder if known else asked(what, lambda: download(False), missing=missing, advice=advice)
+        pack = store.admit(folder, source, commit, requirement)
+    except RegistryError:
+        raise
+    except PackError as error:
+        if type(error) is not PackError:
+            raise
+        # The damage may be of this machine's cache: once more from the source before the pack is refused.
+        folder = asked(what, lambda: download(True), missing=missing, advice=advice)
+        pack = store.admit(folder, source, commit, requirement)
+    store.point(source, revision, commit, pack.digest)
+    return pack
+
+
+def hub_packs(
+    *,
+    query: str | None = None,
+    base_model: str | None = None,
+    owner: str | None = None,
+    limit: int = 50,
+    token: str | bool | None = None,
+) -> list[Found]:
+    """Packs on the Hub by words in their name, base model (a Hub id) and owner. Raises RegistryError."""
+    tags = [LIBRARY_TAG] + ([f"base_model:{base_model}"] if base_model else [])
+    api = client(token)
+    models = asked(
+        "the list of packs",
+        lambda: list(api.list_models(filter=tags, search=query, author=owner, limit=limit, full=True)),
+    )
+    return [
+        Found(
+            name=model.id,
+            base_model=_base_model(model.tags or ()),
+            revision=model.sha,
+            date=model.last_modified.isoformat(timespec="seconds") if model.last_modified else None,
+            downloads=model.downloads,
+            private=bool(model.private),
+        )
+        for model in models
+    ]
+
+
+def hub_history(source: Source, *, token: str | bool | None = None) -> list[Version]:
+    """The commits of a pack's repository, newest first, with the tags on them. Raises as :func:`from_hub`."""
+    api = client(token)
+    what = f"the history of {source}"
+    commits = asked(what, lambda: list(api.list_repo_commits(source.repo)))
+    refs = asked(what, lambda: api.list_repo_refs(source.repo))
+    tags: dict[str, list[str]] = {}
+    for tag in refs.tags:
+        tags.setdefault(tag.target_commit, []).append(tag.name)
+    return [
+        Version(
+            revision=commit.commit_id,
+            tags=tuple(sorted(tags.get(commit.commit_id, ()), key=version_number)),
+            title=commit.title,
+            date=commit.created_at.isoformat(timespec="seconds"),
+            authors=tuple(commit.authors),
+        )
+        for commit in commits
+    ]
+
+
+def hub_cache_of(cache_dir: str | os.PathLike[str] | None) -> str | None:
+    """The folder of the Hub's client, as it takes it; None leaves it to HF_HOME."""
+    return None if cache_dir is None else str(Path(cache_dir).expanduser())
+
+
+def _is_ours(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in PACK_PATTERNS)
+
+
+def _base_model(tags: Iterable[str]) -> str | None:
+    named = (re.fullmatch(r"base_model:(?:[a-z]+:)?([^:/]+/[^:/]+)", tag) for tag in tags)
+    return next((match[1] for match in named if match), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import PackError, PackNotFoundError
@@ -15,10 +16,11 @@ CONFIG_FILE = "ras_config.json"
 TENSORS_FILE = "ras_vectors.safetensors"
 CARD_FILE = "README.md"
 EVIDENCE_FOLDER = "evidence"
+SIGNATURE_FILE = "model.sig"  # what the model-signing tools call it; it signs the others, so none of them lists it
 
 MIB = 2**20
 # The largest layout in sight (vocabulary 262,144, hidden size 16,384, 64 prototypes, f32) takes about 10 MiB.
-SIZE_LIMITS = {CONFIG_FILE: MIB, CARD_FILE: MIB, TENSORS_FILE: 64 * MIB}
+SIZE_LIMITS = {CONFIG_FILE: MIB, CARD_FILE: MIB, TENSORS_FILE: 64 * MIB, SIGNATURE_FILE: MIB}
 EVIDENCE_LIMIT = 16 * MIB
 TOTAL_LIMIT = 128 * MIB
 MAX_FILES = 256
@@ -85,12 +87,37 @@ def read_member(folder: Path, name: str) -> bytes:
     return data
 
 
+def read_signature(folder: Path) -> bytes | None:
+    """The bytes of the signature that lies beside a pack, or None. Raises PackError as :func:`read_member`."""
+    if not (folder / SIGNATURE_FILE).exists():
+        return None
+    return read_member(folder, SIGNATURE_FILE)
+
+
+def check_sizes(sizes: Mapping[str, int], where: str) -> None:
+    """Refuse files too large or too many for a pack before any of them is fetched. Raises PackError."""
+    for name, size in sizes.items():
+        if size > size_limit(name):
+            raise PackError(
+                f"{name} in {where} has {size} bytes, more than the {size_limit(name)} allowed; nothing was fetched"
+            )
+    if len(sizes) > MAX_FILES + 2 or sum(sizes.values()) > TOTAL_LIMIT:
+        raise PackError(
+            f"{where} has {len(sizes)} files of {sum(sizes.values())} bytes in all, more than the {MAX_FILES} files or "
+            f"{TOTAL_LIMIT} bytes allowed; nothing was fetched"
+        )
+
+
 def unlisted(folder: Path, listed: set[str]) -> list[str]:
     """Files that lie in the folder beside the pack's own; they are never opened."""
     found = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if (path.is_symlink() or not path.is_dir()) and name not in listed and name != CONFIG_FILE:
+        if (
+            (path.is_symlink() or not path.is_dir())
+            and name not in listed
+            and name not in (CONFIG_FILE, SIGNATURE_FILE)
+        ):
             found.append(name)
     return found
 

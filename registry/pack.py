@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,36 @@ from .tensors import RawTensor
 class Pack:
     """A pack that has passed every check.
 
-    ``config`` is in the current schema, ``files`` holds the card and the evidence as bytes, ``digest`` is the sha256
-    (hex) of the ras_config.json read.
+    ``config`` is in the current schema, ``members`` holds every file as it was read, ``digest`` is the sha256 (hex) of
+    the ras_config.json read.
     """
 
     path: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, RawTensor]
-    files: Mapping[str, bytes]
+    members: Mapping[str, bytes] = field(repr=False)
     digest: str
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The card and the evidence."""
+        return {name: data for name, data in self.members.items() if name not in (CONFIG_FILE, TENSORS_FILE)}
 
     @property
     def content_sha256(self) -> str:
         """The sha256 (hex) of what the pack does, see :func:`content_sha256`."""
         return content_sha256(self.config, {name: tensor.sha256 for name, tensor in self.tensors.items()})
+
+    def copy_to(self, folder: Path) -> None:
+        """Write the files as they were read and checked, whatever lies at ``path`` by now."""
+        for name, data in self.members.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def at(self, path: Path) -> Pack:
+        """The same pack under another path."""
+        return replace(self, path=path)
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,7 @@ def write_pack(
         raise PackError(
             f"the pack could not be written to {target} ({reason}); make room or name another folder"
         ) from error
-    return Pack(target, written.config, written.tensors, written.files, written.digest)
+    return written.at(target)
 
 
 def read_pack(folder: str | os.PathLike[str]) -> Pack:
@@ -98,12 +114,12 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
     path = Path(folder).expanduser()
     raw = read_member(path, CONFIG_FILE)
     config = load_config(raw)
-    members: dict[str, bytes] = {}
+    members: dict[str, bytes] = {CONFIG_FILE: raw}
     for name, expected in config["files"].items():
         members[name] = read_checked(path, name, expected)
         if sum(map(len, members.values())) > TOTAL_LIMIT:
             raise PackError(f"the pack {path} has more than {TOTAL_LIMIT} bytes in all; leave out some evidence")
-    found = tensors.decode(members.pop(TENSORS_FILE))
+    found = tensors.decode(members[TENSORS_FILE])
     tensors.check_tensors(found, config)
     return Pack(path, config, found, members, hashlib.sha256(raw).hexdigest())
 

@@ -11,14 +11,16 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import PackError
-from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, TENSORS_FILE
+from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE, TENSORS_FILE
 
-_OWN = {CARD_FILE, CONFIG_FILE, TENSORS_FILE, EVIDENCE_FOLDER}
+_OWN = {CARD_FILE, CONFIG_FILE, TENSORS_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE}
+_FORGOTTEN = 3600.0  # seconds after which a stage belongs to nobody: its writer was killed
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -44,6 +46,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 def staged(target: Path) -> Iterator[Path]:
     """A new folder beside ``target`` to fill; it takes target's place if the block ends well, else it vanishes."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
     stage = target.parent / f".{target.name}.{secrets.token_hex(6)}.staged"
     stage.mkdir()
     try:
@@ -54,6 +57,15 @@ def staged(target: Path) -> Iterator[Path]:
     finally:
         # After an exchange the stage holds what stood at the target before.
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    for left in parent.glob(".*.staged*"):
+        try:
+            if time.time() - left.stat().st_mtime > _FORGOTTEN:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # its writer was quicker
 
 
 def put_in_place(stage: Path, target: Path) -> None:

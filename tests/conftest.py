@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ class Subject:
     model: Any
     processor: Any
     vectors: SteeringVectors
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Packs that the tests fetch or make are kept apart from those of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("ras_ext_home")
+        patch.setenv("RAS_EXT_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

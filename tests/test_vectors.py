@@ -18,10 +18,11 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from ras_ext.base_model import describe_model
 from ras_ext.errors import InputError, PackError, PackMismatchError, PackNotFoundError
+from ras_ext.loading import load_vectors
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.registry import BaseModel, read_pack
 from ras_ext.schedule import Schedule
-from ras_ext.vectors import SteeringVectors, load_vectors
+from ras_ext.vectors import SteeringVectors
 
 NORM = "model.language_model.norm"
 HIDDEN, VOCABULARY = 16, 23

@@ -38,7 +38,7 @@ def ask(
             raise typer.BadParameter(f"{carrier!r} is no carrier; give state or logits", param_hint="--carrier")
         from ras_ext.conversation import Request
         from ras_ext.guard import Guard
-        from ras_ext.vectors import load_vectors
+        from ras_ext.loading import load_vectors
 
         request = Request.of(image, text)
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)

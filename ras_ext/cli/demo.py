@@ -34,8 +34,8 @@ def demo(
         from ras_ext.defenses import NAMES, build
         from ras_ext.evaluation import evaluate
         from ras_ext.evaluation.record import is_ledger
+        from ras_ext.loading import load_vectors
         from ras_ext.organism.queries import write_set
-        from ras_ext.vectors import load_vectors
 
         path = write_set("evaluation", out / "data", count=min(items, _QUICK) if quick else items)
         if is_ledger(out / ITEMS):  # a demo is run anew, never resumed

@@ -57,7 +57,7 @@ def evaluate(
         names = list(dict.fromkeys(defense or ["ras"]))
         pack = pack_of(model, vectors)
         from ras_ext import defenses, evaluation
-        from ras_ext.vectors import load_vectors
+        from ras_ext.loading import load_vectors
 
         _check(names, pack, defenses.NAMES)
         items = evaluation.load_items(data)

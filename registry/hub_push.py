@@ -1,0 +1,194 @@
+"""Publishing a pack on the Hub: one atomic commit on a known parent, then a tag ``v1``, ``v2``, ….
+
+Interrupted anywhere, the repository holds the old pack or the new one, and pushing again finishes what was begun: a
+commit that has arrived is recognised by its files, a missing tag is added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import PackNotFoundError, RegistryError
+from .hub import _is_ours
+from .hub_client import asked, client, status_of
+from .pack import Pack
+from .versions import Published, version_number
+
+RACES = 12  # how often another publisher may be quicker before this one gives up
+
+
+def push_to_hub(
+    pack: Pack,
+    members: Mapping[str, bytes],
+    repo: str,
+    *,
+    branch: str | None = None,
+    message: str | None = None,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    create_pr: bool = False,
+    parent_commit: str | None = None,
+    tag: bool = True,
+    dry_run: bool = False,
+) -> Published:
+    """Put ``members`` (the files of ``pack``, and its signature) into the model repository ``repo``, made if need be.
+
+    With ``parent_commit`` the push is refused if the branch has moved past it; without, a push that meets another
+    follows it, so that both are in the history. ``create_pr`` opens a pull request and sets no tag.
+
+    Raises RegistryError.
+    """
+    api = client(token)
+    what = f"the push to {repo}"
+    title = message or f"Pack {pack.config['name']}, digest {pack.digest[:12]}"
+
+    def done(**facts: Any) -> Published:
+        return Published(
+            name=repo,
+            source="hub",
+            digest=pack.digest,
+            files={name: len(data) for name, data in members.items()},
+            signed=len(members) > len(pack.members),
+            private=private,
+            dry_run=dry_run,
+            **facts,
+        )
+
+    if dry_run:
+        head = _head(api, repo, branch, what)
+        removed = _stale(head, members) if head else ()
+        same = head is not None and _same(head, members)
+        return done(
+            url=None if head is None else f"{api.endpoint}/{repo}",
+            revision=head.sha if same else None,
+            tag=_next_tag(api, repo, what)
+            if tag and not create_pr and head
+            else ("v1" if tag and not create_pr else None),
+            removed=removed,
+            created=head is None,
+            unchanged=same,
+        )
+    created = _head(api, repo, None, what) is None
+    asked(what, lambda: api.create_repo(repo, private=private, exist_ok=True))
+    if branch is not None and branch != "main" and not create_pr:
+        asked(what, lambda: api.create_branch(repo, branch=branch, exist_ok=True))
+    for race in range(RACES):
+        head = _head(api, repo, branch, what)
+        if head is None:
+            raise RegistryError(f"{what}: the repository was made and is not there; try again, or check the token")
+        if parent_commit is not None and head.sha != parent_commit and not _same(head, members):
+            raise RegistryError(
+                f"{repo} has moved on to {head.sha[:12]} from the parent given, {parent_commit[:12]}; "
+                "look at what came (`ras-ext history`), then push on top of it"
+            )
+        if _same(head, members):
+            tagged = _tag(api, repo, head.sha, what) if tag and not create_pr else None
+            url = f"{api.endpoint}/{repo}/commit/{head.sha}"
+            return done(url=url, revision=head.sha, tag=tagged, created=created, unchanged=race == 0)
+        removed = _stale(head, members)
+        try:
+            commit = _commit(api, what, repo, members, head, branch, title, create_pr)
+        except RegistryError as error:
+            # 412: somebody else was quicker. No status: the answer was lost, and the next look shows if it arrived.
+            lost = status_of(error.__cause__) if error.__cause__ else None
+            if (lost == 412 and parent_commit is None) or (lost is None and race < 3) or lost in (500, 502, 503, 504):
+                time.sleep(0.05 * (race + 1) * (1.0 + random.random()))
+                continue
+            raise
+        tagged = _tag(api, repo, commit.oid, what) if tag and not create_pr else None
+        return done(
+            url=str(commit.commit_url),
+            revision=commit.oid,
+            tag=tagged,
+            removed=removed,
+            created=created,
+            pull_request=commit.pr_url,
+        )
+    raise RegistryError(f"{what} met another push {RACES} times; try again when it is quieter")
+
+
+def _commit(
+    api: Any,
+    what: str,
+    repo: str,
+    members: Mapping[str, bytes],
+    head: Any,
+    branch: str | None,
+    title: str,
+    create_pr: bool,
+) -> Any:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations: list[Any] = [CommitOperationAdd(name, data) for name, data in sorted(members.items())]
+    operations += [CommitOperationDelete(name) for name in _stale(head, members)]
+
+    def commit() -> Any:
+        return api.create_commit(
+            repo,
+            operations=operations,
+            commit_message=title,
+            revision=branch,
+            create_pr=create_pr,
+            parent_commit=head.sha,
+        )
+
+    return asked(what, commit, again=False)
+
+
+def _head(api: Any, repo: str, branch: str | None, what: str) -> Any:
+    """The repository as it stands, with the sizes and hashes of its files; None if there is none to be seen."""
+    try:
+        return asked(what, lambda: api.model_info(repo, revision=branch, files_metadata=True))
+    except PackNotFoundError:
+        # A branch that is yet to be made starts from the default one.
+        return None if branch is None else _head(api, repo, None, what)
+
+
+def _same(head: Any, members: Mapping[str, bytes]) -> bool:
+    there = {entry.rfilename: entry for entry in head.siblings or () if _is_ours(entry.rfilename)}
+    return set(there) == set(members) and all(_is_blob(there[name], data) for name, data in members.items())
+
+
+def _is_blob(entry: Any, data: bytes) -> bool:
+    if entry.lfs is not None:
+        return bool(entry.lfs.sha256 == hashlib.sha256(data).hexdigest())
+    return bool(entry.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())
+
+
+def _stale(head: Any, members: Mapping[str, bytes]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            entry.rfilename
+            for entry in head.siblings or ()
+            if _is_ours(entry.rfilename) and entry.rfilename not in members
+        )
+    )
+
+
+def _next_tag(api: Any, repo: str, what: str) -> str:
+    refs = asked(what, lambda: api.list_repo_refs(repo))
+    return f"v{1 + max((version_number(tag.name) for tag in refs.tags), default=0)}"
+
+
+def _tag(api: Any, repo: str, commit: str, what: str) -> str:
+    """The version tag of a commit: the one it has, else the next free one."""
+    for race in range(RACES):
+        refs = asked(what, lambda: api.list_repo_refs(repo))
+        own = [tag.name for tag in refs.tags if tag.target_commit == commit and version_number(tag.name)]
+        if own:
+            return max(own, key=version_number)
+        name = f"v{1 + max((version_number(tag.name) for tag in refs.tags), default=0)}"
+        try:
+            asked(what, lambda: api.create_tag(repo, tag=name, revision=commit), again=False)  # noqa: B023
+            return name
+        except RegistryError as error:
+            # 409: another push took the number. No status: the answer was lost, and the next look shows it.
+            status = status_of(error.__cause__) if error.__cause__ else None
+            if status not in (None, 409, 500, 502, 503, 504):
+                raise
+            time.sleep(0.05 * (race + 1) * (1.0 + random.random()))
+    raise RegistryError(f"{what} arrived as {commit[:12]}, but could not be given a version; push again to add it")
