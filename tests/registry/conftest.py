@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hub.client import Client
+from hub.process import Hub
 
 from ras_ext.registry import RawTensor, write_pack
 from ras_ext.registry.layout import CONFIG_FILE, TENSORS_FILE
@@ -103,3 +106,49 @@ def forge(pack_folder: Path) -> Callable[..., None]:
         (pack_folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
 
     return change
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A Hub on loopback in a process of its own."""
+    with Hub(tmp_path_factory.mktemp("hub")) as running:
+        yield running
+
+
+@pytest.fixture
+def client_of(hub: Hub, tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Makes a client of the Hub: a process with the environment given on top of a home of this test's own."""
+    made: dict[str, Client] = {}
+
+    def make(**environ: str | None) -> Client:
+        key = repr(sorted(environ.items()))
+        if key not in made:
+            token = environ.pop("HF_TOKEN", "hf_me")
+            more = {name: value for name, value in environ.items() if value is not None}
+            made[key] = Client(hub.environ(tmp_path, token, **more), tmp_path)
+        return made[key]
+
+    yield make
+    hub.heal()
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def client(client_of: Callable[..., Client]) -> Client:
+    """The client of a user who may write to ``me``, ``team`` and ``ras-ext``."""
+    return client_of()
+
+
+@pytest.fixture
+def another_pack(tmp_path: Path, config: dict[str, Any], tensors: dict[str, RawTensor]) -> Callable[..., Path]:
+    """Makes a sound pack that differs from all others in its gamma, and has other files of evidence."""
+
+    def make(gamma: float, name: str | None = None, extra: dict[str, bytes] | None = None, **base_model: Any) -> Path:
+        changed = copy.deepcopy(config)
+        changed["method"]["gamma"] = gamma
+        changed["base_model"].update(base_model)
+        folder = tmp_path / (name or f"pack-{gamma}")
+        return write_pack(folder, changed, tensors, extra or {f"evidence/{gamma}.txt": b"measured\n"}).path
+
+    return make
