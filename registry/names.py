@@ -199,6 +199,8 @@ def builtin_names() -> list[str]:
 
 
 def _looks_like_path(text: str) -> bool:
+    named = _WITH_REVISION.fullmatch(text)
+    text = named["name"] if named else text  # refs/pr/1 behind an @ makes no path of a name
     return text.startswith((".", "/", "~", "\\")) or text.count("/") > 1 or "\\" in text or Path(text).is_absolute()
 
 
