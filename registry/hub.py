@@ -85,8 +85,8 @@ def from_hub(
     known = store.find(source, commit)
 
     def download(force: bool) -> Path:
-        return Path(
-            snapshot_download(
+        def fetch() -> Path:
+            folder = snapshot_download(
                 source.repo,
                 revision=commit,
                 token=token,
@@ -95,10 +95,13 @@ def from_hub(
                 force_download=force,
                 library_name="ras_ext",
             )
-        )
+            return Path(folder)
+
+        # The client tries a file five times itself and goes on where it stopped.
+        return asked(what, fetch, missing=missing, advice=advice, tries=2)
 
     try:
-        folder = known.folder if known else asked(what, lambda: download(False), missing=missing, advice=advice)
+        folder = known.folder if known else download(force=False)
         pack = store.admit(folder, source, commit, requirement)
     except RegistryError:
         raise
@@ -106,7 +109,7 @@ def from_hub(
         if type(error) is not PackError:
             raise
         # The damage may be of this machine's cache: once more from the source before the pack is refused.
-        folder = asked(what, lambda: download(True), missing=missing, advice=advice)
+        folder = download(force=True)
         pack = store.admit(folder, source, commit, requirement)
     store.point(source, revision, commit, pack.digest)
     return pack

@@ -26,21 +26,21 @@ def client(token: str | bool | None = None) -> Any:
     return HfApi(token=token, library_name="ras_ext")
 
 
-def asked(what: str, call: Callable[[], T], *, missing: str = "", advice: str = "", again: bool = True) -> T:
-    """The result of ``call``, tried up to four times while the Hub stumbles.
+def asked(what: str, call: Callable[[], T], *, missing: str = "", advice: str = "", tries: int = TRIES) -> T:
+    """The result of ``call``, tried up to ``tries`` times while the Hub stumbles.
 
     ``what`` names the thing asked for ("the pack owner/name"); ``missing`` and ``advice`` end the sentence where there
     is no such thing. Raises PackNotFoundError (no such repository or revision) or RegistryError (everything else).
     """
-    for left in range(TRIES - 1, -1, -1):
+    for tried in range(tries):
         try:
             return call()
         except RasExtError:
             raise
         except Exception as error:
             # The client lets the errors of its HTTP library through, whose package changed between its versions.
-            wait = _patience(error, TRIES - 1 - left)
-            if not again or left == 0 or wait is None:
+            wait = _patience(error, tried)
+            if tried == tries - 1 or wait is None:
                 raise told(error, what, missing, advice) from error
             time.sleep(wait)
     raise AssertionError("unreachable")

@@ -136,7 +136,7 @@ def _commit(
             parent_commit=head.sha,
         )
 
-    return asked(what, commit, again=False)
+    return asked(what, commit, tries=1)
 
 
 def _head(api: Any, repo: str, branch: str | None, what: str) -> Any:
@@ -183,7 +183,7 @@ def _tag(api: Any, repo: str, commit: str, what: str) -> str:
             return max(own, key=version_number)
         name = f"v{1 + max((version_number(tag.name) for tag in refs.tags), default=0)}"
         try:
-            asked(what, lambda: api.create_tag(repo, tag=name, revision=commit), again=False)  # noqa: B023
+            asked(what, lambda: api.create_tag(repo, tag=name, revision=commit), tries=1)  # noqa: B023
             return name
         except RegistryError as error:
             # 409: another push took the number. No status: the answer was lost, and the next look shows it.

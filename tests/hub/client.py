@@ -71,6 +71,15 @@ def _pack(opened: Any) -> dict[str, Any]:
     }
 
 
+def _in_little_room(room: int, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """The call in a process whose files cannot grow beyond ``room`` bytes, as on a disk that is full."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    return action(*arguments, **options)
+
+
 def _actions() -> dict[str, Callable[..., Any]]:
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
@@ -80,7 +89,7 @@ def _actions() -> dict[str, Callable[..., Any]]:
     for name in registry.__all__:
         getattr(registry, name)
     __import__("ras_ext.registry.hub_push")
-    return {
+    actions: dict[str, Callable[..., Any]] = {
         "open": lambda name, **options: _pack(registry.locate(name, **options)),
         "pull": lambda name, out=None, **options: _pack(registry.pull(name, out, **options)),
         "push": lambda folder, target, **options: registry.push(folder, target, **options).to_dict(),
@@ -90,6 +99,10 @@ def _actions() -> dict[str, Callable[..., Any]]:
         "snapshot": lambda repo, **options: snapshot_download(repo, **options),
         "download": lambda repo, file: hf_hub_download(repo, file),
     }
+    actions["in_little_room"] = lambda room, action, *rest, **options: _in_little_room(
+        room, actions[action], *rest, **options
+    )
+    return actions
 
 
 def _call(actions: dict[str, Callable[..., Any]], request: dict[str, Any]) -> dict[str, Any]:
