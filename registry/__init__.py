@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .lock import LOCK_FILE, Locked, read_lock, write_lock
     from .names import Alias, Reference, aliases, parse
     from .pack import Pack, PackReport, content_sha256, read_pack, verify_pack, write_pack
+    from .pinning import check_pins, pin
     from .publishing import pull, push
     from .resolve import Opened, keep_made_here, locate, open_pack
     from .schema import SCHEMA_VERSION, installed_version, validate
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .swap import check_target
     from .tensors import RawTensor
     from .trust import check_signature, make_key_pair, read_trust, requirement_for, sign
+    from .verification import Verified, verify
     from .versions import Found, Published, Version
 
 _HOME = {
@@ -57,9 +59,11 @@ _HOME = {
     "RegistryError": "errors",
     "SignatureError": "errors",
     "Source": "source",
+    "Verified": "verification",
     "Version": "versions",
     "aliases": "names",
     "card_text": "card",
+    "check_pins": "pinning",
     "check_signature": "trust",
     "check_target": "swap",
     "compare": "fingerprint",
@@ -73,6 +77,7 @@ _HOME = {
     "make_key_pair": "trust",
     "open_pack": "resolve",
     "parse": "names",
+    "pin": "pinning",
     "pull": "publishing",
     "push": "publishing",
     "read_lock": "lock",
@@ -82,6 +87,7 @@ _HOME = {
     "search": "listing",
     "sign": "trust",
     "validate": "schema",
+    "verify": "verification",
     "verify_pack": "pack",
     "write_lock": "lock",
     "write_pack": "pack",
@@ -110,9 +116,11 @@ __all__ = [
     "RegistryError",
     "SignatureError",
     "Source",
+    "Verified",
     "Version",
     "aliases",
     "card_text",
+    "check_pins",
     "check_signature",
     "check_target",
     "compare",
@@ -126,6 +134,7 @@ __all__ = [
     "make_key_pair",
     "open_pack",
     "parse",
+    "pin",
     "pull",
     "push",
     "read_lock",
@@ -135,6 +144,7 @@ __all__ = [
     "search",
     "sign",
     "validate",
+    "verify",
     "verify_pack",
     "write_lock",
     "write_pack",

@@ -88,20 +88,12 @@ class FolderRegistry:
 
     def records(self, name: str) -> list[Record]:
         """All versions of a pack, oldest first; empty if there is no such pack."""
-        self._fs.invalidate_cache()
-        numbers = []
-        try:
-            listed = self._fs.ls(self._path(_named(name), "versions"), detail=False)
-        except FileNotFoundError:
-            return []
-        except Exception as error:
-            raise self._failed(error) from error
-        for path in listed:
-            match = re.fullmatch(r"([0-9]{6,9})\.json", str(path).rpartition("/")[2])
-            if match:
-                numbers.append(int(match[1]))
-        found = (self._record(name, number) for number in sorted(numbers))
+        found = (self._record(name, number) for number in self._numbers(name))
         return [record for record in found if record is not None]
+
+    def unreadable(self, name: str) -> list[int]:
+        """The numbers of versions whose records are no records, such as one that was cut short."""
+        return [number for number in self._numbers(name) if self._record(name, number) is None]
 
     def find(self, name: str, revision: str | None) -> Record:
         """The version that ``revision`` means (``None``: the last; ``v3``; 40 digits). Raises PackNotFoundError."""
@@ -234,6 +226,19 @@ class FolderRegistry:
             Version(record.revision, (f"v{record.version}",), record.message, record.date)
             for record in reversed(self.records(name))
         ]
+
+    def _numbers(self, name: str) -> list[int]:
+        self._fs.invalidate_cache()
+        try:
+            listed = self._fs.ls(self._path(_named(name), "versions"), detail=False)
+        except FileNotFoundError:
+            return []
+        except PackError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        found = (re.fullmatch(r"([0-9]{6,9})\.json", str(path).rpartition("/")[2]) for path in listed)
+        return sorted(int(match[1]) for match in found if match)
 
     def _path(self, *parts: str) -> str:
         return "/".join([self._root.rstrip("/"), *parts])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ras_ext
-from ras_ext.cli import ask, bench, calibrate, demo, doctor, evaluate
+from ras_ext.cli import ask, bench, calibrate, demo, doctor, evaluate, keygen, listing, lock, pull, push, show, verify
 
 app = typer.Typer(
     name="ras-ext",
@@ -39,6 +39,15 @@ app.command("demo")(demo.demo)
 app.command("calibrate")(calibrate.calibrate)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate)
+app.command("push")(push.push)
+app.command("pull")(pull.pull)
+app.command("list")(listing.list_packs)
+app.command("search")(listing.search)
+app.command("history")(listing.history)
+app.command("show")(show.show)
+app.command("verify")(verify.verify)
+app.command("lock")(lock.lock)
+app.command("keygen")(keygen.keygen)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 

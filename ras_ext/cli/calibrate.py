@@ -14,6 +14,7 @@ from ras_ext.cli.files import read_prompts, read_queries
 from ras_ext.cli.opening import model_of, open_model, public_name
 from ras_ext.cli.output import speaking
 from ras_ext.cli.progress import Watch
+from ras_ext.cli.push import show_pushed
 from ras_ext.cli.tables import show_pairs
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ def calibrate(
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the pack.", show_default="after the model")
     ] = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to", metavar="TARGET", help="Publish the pack there afterwards: owner/name, or a folder registry."
+        ),
+    ] = None,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY", help="Sign what is published.", show_default=False)
+    ] = None,
     batch_size: options.BatchSize = 16,
     max_new_tokens: options.MaxNewTokens = 64,
     revision: options.Revision = None,
@@ -64,11 +74,16 @@ def calibrate(
     with speaking(json) as say:
         if schedule not in ("paper", "auto"):
             raise typer.BadParameter(f"{schedule!r} is no schedule; give paper or auto", param_hint="--schedule")
+        if sign and not push_to:
+            raise typer.BadParameter("a signature goes with what is published; give --push-to", param_hint="--sign")
         start = time.perf_counter()
         called = name or _name_after(model_of(model))
         from ras_ext.registry import check_target
+        from ras_ext.registry.publishing import push, target_of
 
         folder = check_target(out or Path(called))
+        if push_to:
+            target_of(push_to, called)  # before the long work, not after it
         bad = read_queries(unsafe) if unsafe else None
         good = read_queries(safe) if safe else None
         import ras_ext
@@ -94,6 +109,9 @@ def calibrate(
             )
         saved = vectors.save(folder)
         summary = _summary(vectors, saved, time.perf_counter() - start)
+        if push_to:
+            say.note(f"the pack lies in {saved}; publishing it as {push_to}")
+            summary["pushed"] = push(saved, push_to, sign_key=sign).to_dict()
         say.result(summary, lambda: _show(summary, model))
 
 
@@ -137,4 +155,6 @@ def _show(summary: dict[str, Any], model: str) -> None:
     )
     for warning in summary["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
+    if "pushed" in summary:
+        show_pushed(summary["pushed"])
     typer.echo(f'next: ras-ext ask {model} --vectors {summary["out"]} --image FILE --text "..."')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,3 +28,42 @@ Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16,
 Revision = Annotated[str | None, typer.Option("--revision", help="Hub revision of the model.", show_default=False)]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Requests at a time.")]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
+Pack = Annotated[
+    str,
+    typer.Argument(
+        metavar="PACK", help="A folder, alias, Hub name, or address in a folder registry.", show_default=False
+    ),
+]
+PackRevision = Annotated[
+    str | None,
+    typer.Option("--revision", help="Commit, branch or tag (v2) of the pack.", show_default="as last fetched"),
+]
+Registry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        help="A folder registry to take names from: a directory, s3://bucket/folder, or any fsspec URL.",
+        show_default="RAS_EXT_REGISTRY, else the Hub",
+    ),
+]
+RequireSignature = Annotated[
+    bool, typer.Option("--require-signature", help="Refuse a pack that no accepted key has signed.")
+]
+TrustedKeys = Annotated[
+    list[Path] | None,
+    typer.Option("--trusted-key", metavar="FILE", help="Public key (PEM) whose signature is required; repeatable."),
+]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="JSON file of namespaces and the keys accepted for them.",
+        show_default="RAS_EXT_TRUST, else trust.json in RAS_EXT_HOME",
+    ),
+]
+Lock = Annotated[
+    Path | None,
+    typer.Option("--lock", metavar="FILE", help="Lock file that decides what names mean.", show_default="RAS_EXT_LOCK"),
+]

@@ -28,6 +28,7 @@ class Output:
         self.as_json = as_json
         self.value: dict[str, Any] | None = None
         self.if_interrupted = ""
+        self.code = 0  # with which a run that did its work ends
 
     def result(self, value: Mapping[str, Any], show: Callable[[], None]) -> None:
         """The command's outcome: as JSON for programs, else whatever `show` prints."""
@@ -50,6 +51,8 @@ def speaking(as_json: bool) -> Iterator[Output]:
             yield out
             if as_json and out.value is not None:
                 write(out.value)
+            if out.code:
+                raise typer.Exit(out.code)
         except (typer.BadParameter, typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:

@@ -39,5 +39,15 @@ def show_pairs(pairs: Iterable[tuple[str, str]], heading: str = "") -> None:
     Console().print(table)
 
 
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], heading: str = "") -> None:
+    """Prints rows of text under heads."""
+    table = Table(title=escape(heading) or None, title_justify="left")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"

@@ -63,7 +63,7 @@ def test_a_signed_pack_is_accepted_from_its_publisher_only(
     assert opened.digest == pushed.digest
     assert open_pack("team/signed", registry=registry, trusted_keys=[public.read_text()]).digest == pushed.digest
     # Also what is here already is checked against the keys of every single call.
-    with pytest.raises(SignatureError, match="by a key accepted for .*team/signed"):
+    with pytest.raises(SignatureError, match=r"by a key accepted for .*team/signed"):
         open_pack("team/signed", registry=registry, trusted_keys=[keys("mallory")[1]])
     # The signature goes with the pack into a folder, and is checked there.
     mine = pull("team/signed", tmp_path / "mine", registry=registry, trust=trust).pack.path
@@ -79,7 +79,7 @@ def test_a_namespace_in_the_trust_file_must_be_signed(
     push(pack_folder, "team/unsigned", registry=registry)
     push(pack_folder, "others/unsigned", registry=registry)
     trust = trust_file(tmp_path, team=[keys("alice")[1].read_text()])
-    with pytest.raises(SignatureError, match="is not signed, and a signature is required for .*team/unsigned"):
+    with pytest.raises(SignatureError, match=r"is not signed, and a signature is required for .*team/unsigned"):
         open_pack("team/unsigned", registry=registry, trust=trust)
     assert open_pack("others/unsigned", registry=registry, trust=trust)
     with pytest.raises(SignatureError, match="is not signed"):
