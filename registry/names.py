@@ -9,7 +9,6 @@ file:///packs/owner/name@v3      a repository in a folder registry
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -128,6 +127,8 @@ def parse(
 
 def unknown(text: str, known: list[str]) -> str:
     """The sentence for a name that means nothing."""
+    import difflib
+
     nearest = difflib.get_close_matches(text.lower(), known, n=3, cutoff=0.0)
     return (
         f"there is no pack named {text[:120]!r}; the nearest names are {', '.join(nearest)}; "

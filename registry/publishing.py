@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import PackError, RegistryError
-from .folder import FolderRegistry, local_target, split_url
 from .home import home
 from .layout import SIGNATURE_FILE, read_signature
 from .names import REGISTRY_VARIABLE
@@ -18,7 +17,9 @@ from .source import Source
 from .store import Store
 from .swap import check_target, staged
 from .trust import Requirement, sign
-from .versions import Published
+
+if TYPE_CHECKING:
+    from .versions import Published
 
 
 def push(
@@ -52,6 +53,8 @@ def push(
             raise RegistryError(
                 f"{source} is a folder registry, which has no branches, pull requests or privacy; leave these out"
             )
+        from .folder import FolderRegistry
+
         published = FolderRegistry(source.url).push(
             pack, members, source.repo, message=message, parent_commit=parent_commit, dry_run=dry_run
         )
@@ -103,6 +106,8 @@ def target_of(
     target: str | os.PathLike[str] | None, pack_name: str, registry: str | os.PathLike[str] | None = None
 ) -> Source:
     """Where a push goes. Raises RegistryError for a target that is neither a Hub name nor an address."""
+    from .folder import local_target, split_url
+
     registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
     text = "" if target is None else os.fspath(target)
     if "@" in text.rpartition("/")[2]:

@@ -5,7 +5,6 @@ The new folder is built beside its target, flushed to disk, then put in its plac
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import secrets
@@ -86,6 +85,8 @@ def _exchange(stage: Path, target: Path) -> bool:
     """Swap two folders in one step where the system can (Linux renameat2); False where it cannot."""
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes  # rarely needed: where something stood before
+
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False

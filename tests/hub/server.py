@@ -53,6 +53,7 @@ def serve(folder: Path, port: int = 0) -> Server:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or headers and body wait for each other for 40 ms
     server: Server
     fault: Fault | None
 
