@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     )
     from .fingerprint import BaseModel, Difference, compare, describe_config
     from .folder import FolderRegistry
+    from .interchange import (
+        Direction,
+        direction_of,
+        import_direction,
+        read_direction,
+        read_gguf,
+        read_safetensors,
+        write_gguf,
+        write_safetensors,
+    )
     from .listing import history, list_packs, search
     from .lock import LOCK_FILE, Locked, read_lock, write_lock
     from .names import Alias, Reference, aliases, parse
@@ -40,6 +50,7 @@ _HOME = {
     "Alias": "names",
     "BaseModel": "fingerprint",
     "Difference": "fingerprint",
+    "Direction": "interchange",
     "FolderRegistry": "folder",
     "Found": "versions",
     "Locked": "lock",
@@ -65,7 +76,9 @@ _HOME = {
     "compare": "fingerprint",
     "content_sha256": "pack",
     "describe_config": "fingerprint",
+    "direction_of": "interchange",
     "history": "listing",
+    "import_direction": "interchange",
     "installed_version": "schema",
     "keep_made_here": "resolve",
     "list_packs": "listing",
@@ -75,16 +88,21 @@ _HOME = {
     "parse": "names",
     "pull": "publishing",
     "push": "publishing",
+    "read_direction": "interchange",
+    "read_gguf": "interchange",
     "read_lock": "lock",
     "read_pack": "pack",
+    "read_safetensors": "interchange",
     "read_trust": "trust",
     "requirement_for": "trust",
     "search": "listing",
     "sign": "trust",
     "validate": "schema",
     "verify_pack": "pack",
+    "write_gguf": "interchange",
     "write_lock": "lock",
     "write_pack": "pack",
+    "write_safetensors": "interchange",
 }
 
 __all__ = [
@@ -93,6 +111,7 @@ __all__ = [
     "Alias",
     "BaseModel",
     "Difference",
+    "Direction",
     "FolderRegistry",
     "Found",
     "Locked",
@@ -118,7 +137,9 @@ __all__ = [
     "compare",
     "content_sha256",
     "describe_config",
+    "direction_of",
     "history",
+    "import_direction",
     "installed_version",
     "keep_made_here",
     "list_packs",
@@ -128,16 +149,21 @@ __all__ = [
     "parse",
     "pull",
     "push",
+    "read_direction",
+    "read_gguf",
     "read_lock",
     "read_pack",
+    "read_safetensors",
     "read_trust",
     "requirement_for",
     "search",
     "sign",
     "validate",
     "verify_pack",
+    "write_gguf",
     "write_lock",
     "write_pack",
+    "write_safetensors",
 ]
 
 
