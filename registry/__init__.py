@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .card import card_text
+    from .difference import PackDiff, diff_packs
     from .errors import (
         MissingExtraError,
         PackError,
@@ -57,6 +58,7 @@ _HOME = {
     "MissingExtraError": "errors",
     "Opened": "resolve",
     "Pack": "pack",
+    "PackDiff": "difference",
     "PackError": "errors",
     "PackMismatchError": "errors",
     "PackNotFoundError": "errors",
@@ -76,6 +78,7 @@ _HOME = {
     "compare": "fingerprint",
     "content_sha256": "pack",
     "describe_config": "fingerprint",
+    "diff_packs": "difference",
     "direction_of": "interchange",
     "history": "listing",
     "import_direction": "interchange",
@@ -118,6 +121,7 @@ __all__ = [
     "MissingExtraError",
     "Opened",
     "Pack",
+    "PackDiff",
     "PackError",
     "PackMismatchError",
     "PackNotFoundError",
@@ -137,6 +141,7 @@ __all__ = [
     "compare",
     "content_sha256",
     "describe_config",
+    "diff_packs",
     "direction_of",
     "history",
     "import_direction",
