@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .card import card_text
+    from .difference import PackDiff, diff_packs
     from .errors import (
         MissingExtraError,
         PackError,
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     )
     from .fingerprint import BaseModel, Difference, compare, describe_config
     from .folder import FolderRegistry
+    from .interchange import (
+        Direction,
+        direction_of,
+        import_direction,
+        read_direction,
+        read_gguf,
+        read_safetensors,
+        write_gguf,
+        write_safetensors,
+    )
     from .listing import history, list_packs, search
     from .lock import LOCK_FILE, Locked, read_lock, write_lock
     from .names import Alias, Reference, aliases, parse
@@ -42,12 +53,14 @@ _HOME = {
     "Alias": "names",
     "BaseModel": "fingerprint",
     "Difference": "fingerprint",
+    "Direction": "interchange",
     "FolderRegistry": "folder",
     "Found": "versions",
     "Locked": "lock",
     "MissingExtraError": "errors",
     "Opened": "resolve",
     "Pack": "pack",
+    "PackDiff": "difference",
     "PackError": "errors",
     "PackMismatchError": "errors",
     "PackNotFoundError": "errors",
@@ -69,7 +82,10 @@ _HOME = {
     "compare": "fingerprint",
     "content_sha256": "pack",
     "describe_config": "fingerprint",
+    "diff_packs": "difference",
+    "direction_of": "interchange",
     "history": "listing",
+    "import_direction": "interchange",
     "installed_version": "schema",
     "keep_made_here": "resolve",
     "list_packs": "listing",
@@ -80,8 +96,11 @@ _HOME = {
     "pin": "pinning",
     "pull": "publishing",
     "push": "publishing",
+    "read_direction": "interchange",
+    "read_gguf": "interchange",
     "read_lock": "lock",
     "read_pack": "pack",
+    "read_safetensors": "interchange",
     "read_trust": "trust",
     "requirement_for": "trust",
     "search": "listing",
@@ -89,8 +108,10 @@ _HOME = {
     "validate": "schema",
     "verify": "verification",
     "verify_pack": "pack",
+    "write_gguf": "interchange",
     "write_lock": "lock",
     "write_pack": "pack",
+    "write_safetensors": "interchange",
 }
 
 __all__ = [
@@ -99,12 +120,14 @@ __all__ = [
     "Alias",
     "BaseModel",
     "Difference",
+    "Direction",
     "FolderRegistry",
     "Found",
     "Locked",
     "MissingExtraError",
     "Opened",
     "Pack",
+    "PackDiff",
     "PackError",
     "PackMismatchError",
     "PackNotFoundError",
@@ -126,7 +149,10 @@ __all__ = [
     "compare",
     "content_sha256",
     "describe_config",
+    "diff_packs",
+    "direction_of",
     "history",
+    "import_direction",
     "installed_version",
     "keep_made_here",
     "list_packs",
@@ -137,8 +163,11 @@ __all__ = [
     "pin",
     "pull",
     "push",
+    "read_direction",
+    "read_gguf",
     "read_lock",
     "read_pack",
+    "read_safetensors",
     "read_trust",
     "requirement_for",
     "search",
@@ -146,8 +175,10 @@ __all__ = [
     "validate",
     "verify",
     "verify_pack",
+    "write_gguf",
     "write_lock",
     "write_pack",
+    "write_safetensors",
 ]
 
 

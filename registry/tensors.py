@@ -10,12 +10,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import strict_json
 from .errors import PackError
 from .layout import TENSORS_FILE
 from .schema import SCHEMA_VERSION, longest_schedule
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ITEM_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 HEADER_LIMIT = 65_535
@@ -39,10 +42,14 @@ class RawTensor:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def encode(tensors: Mapping[str, RawTensor]) -> bytes:
-    """A safetensors file with the tensors in the order of their names; equal tensors give equal bytes."""
+def encode(tensors: Mapping[str, RawTensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file with the tensors in the order of their names; equal tensors give equal bytes.
+
+    ``metadata`` (text only) stands in the header instead of the schema version of a pack.
+    """
     # The library's own writer puts metadata in random order, so that equal vectors would differ in their sha256.
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", "schema_version": str(SCHEMA_VERSION)}}
+    said = {"schema_version": str(SCHEMA_VERSION)} if metadata is None else dict(metadata)
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **said}}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: (-ITEM_BYTES.get(item[1].dtype, 1), item[0]))
     for name, tensor in ordered:
@@ -144,9 +151,8 @@ def _plainly_sound(tensor: RawTensor, probabilities: bool) -> bool:
     return not probabilities or (highest.isascii() and tensor.data.count(0) < len(tensor.data))
 
 
-def _check_values(name: str, tensor: RawTensor) -> None:
-    if _plainly_sound(tensor, probabilities=name == "prototype_mixture"):
-        return
+def values_of(tensor: RawTensor) -> np.ndarray:
+    """The entries of a tensor in its shape, f32 (F16 as f16); their number must fit the shape."""
     import numpy as np
 
     if tensor.dtype == "BF16":
@@ -154,6 +160,15 @@ def _check_values(name: str, tensor: RawTensor) -> None:
         values = (np.frombuffer(tensor.data, "<u2").astype("<u4") << 16).view("<f4")
     else:
         values = np.frombuffer(tensor.data, "<f4" if tensor.dtype == "F32" else "<f2")
+    return values.reshape(tensor.shape)
+
+
+def _check_values(name: str, tensor: RawTensor) -> None:
+    if _plainly_sound(tensor, probabilities=name == "prototype_mixture"):
+        return
+    import numpy as np
+
+    values = values_of(tensor).reshape(-1)
     finite = np.isfinite(values)
     if not finite.all():
         at = int(np.argmin(finite))
