@@ -31,10 +31,15 @@ class FieldChange:
         sides = {"changed": ("old", "new"), "added": ("new",), "removed": ("old",)}[self.change]
         return {"path": self.path, "change": self.change, **{side: getattr(self, side) for side in sides}}
 
-    def __str__(self) -> str:
+    def sides(self) -> tuple[str, str, str]:
+        """For a table: the path, and what stands on either side."""
         old = "(none)" if self.change == "added" else _brief(self.old)
         new = "(none)" if self.change == "removed" else _brief(self.new)
-        return f"{self.path}: {old} → {new}"
+        return self.path, old, new
+
+    def __str__(self) -> str:
+        path, old, new = self.sides()
+        return f"{path}: {old} → {new}"
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,20 @@ class TensorComparison:
         cosines = None if self.cosines is None else list(self.cosines)
         return {"name": self.name, "dtypes": list(self.dtypes), "shapes": shapes, "same": self.same, "cosines": cosines}
 
-    def __str__(self) -> str:
+    def cells(self) -> tuple[str, str, str]:
+        """For a table: the name, dtype and shape, and how the rows lie to each other."""
         sides = [_side(dtype, shape) for dtype, shape in zip(self.dtypes, self.shapes, strict=True)]
         what = sides[0] if sides[0] == sides[1] else " → ".join(sides)
         if self.same:
-            return f"{self.name}: {what}, same bytes"
-        if self.cosines is None:
-            return f"{self.name}: {what}"
-        cosines = ", ".join("undefined" if cosine is None else f"{cosine:.4f}" for cosine in self.cosines)
-        return f"{self.name}: {what}, cosine {cosines}"
+            return self.name, what, "same bytes"
+        cosines = ["undefined" if cosine is None else f"{cosine:.4f}" for cosine in self.cosines or ()]
+        return self.name, what, ", ".join(cosines)
+
+    def __str__(self) -> str:
+        name, what, cosines = self.cells()
+        if self.same or not cosines:
+            return f"{name}: {what}" + (f", {cosines}" if cosines else "")
+        return f"{name}: {what}, cosine {cosines}"
 
 
 @dataclass(frozen=True)
@@ -195,6 +205,10 @@ def _side(dtype: str | None, shape: tuple[int, ...] | None) -> str:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)) and 0 < len(value) <= 6 and all(isinstance(one, float) for one in value):
+        return ", ".join(map(_brief, value))
     if isinstance(value, (list, tuple)) and len(value) > 6:
         return f"{len(value)} entries"
     return shown(value, _WIDTH)

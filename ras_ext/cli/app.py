@@ -8,7 +8,23 @@ from typing import Annotated
 import typer
 
 import ras_ext
-from ras_ext.cli import ask, bench, calibrate, demo, doctor, evaluate, keygen, listing, lock, pull, push, show, verify
+from ras_ext.cli import (
+    ask,
+    bench,
+    calibrate,
+    demo,
+    difference,
+    direction,
+    doctor,
+    evaluate,
+    keygen,
+    listing,
+    lock,
+    pull,
+    push,
+    show,
+    verify,
+)
 
 app = typer.Typer(
     name="ras-ext",
@@ -46,8 +62,11 @@ app.command("search")(listing.search)
 app.command("history")(listing.history)
 app.command("show")(show.show)
 app.command("verify")(verify.verify)
+app.command("diff")(difference.diff)
 app.command("lock")(lock.lock)
 app.command("keygen")(keygen.keygen)
+app.command("export")(direction.export)
+app.command("import-direction")(direction.import_direction)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 

@@ -88,6 +88,35 @@ def test_a_lock_file_is_made_obeyed_and_checked(desk: Path) -> None:
     assert wrong["builtin:organism"]["problem"] is not None
 
 
+def test_two_packs_side_by_side(desk: Path) -> None:
+    assert said(desk, "diff", "pack", "builtin:organism")["same_digest"] is True
+    text = (desk / "pack/ras_config.json").read_text()
+    shutil.copytree(desk / "pack", desk / "bolder")
+    (desk / "bolder/ras_config.json").write_text(text.replace('"gamma": 0.3', '"gamma": 0.25'))
+    found = said(desk, "diff", "pack", "bolder")
+    assert found["fields"] == [{"path": "method.gamma", "change": "changed", "old": 0.3, "new": 0.25}]
+    assert all(entry["same"] for entry in found["tensors"])
+    shown = run("diff", "pack", "bolder", cwd=desk, COLUMNS="120").stdout
+    assert "different content" in shown
+    assert "method.gamma" in shown
+
+
+def test_a_direction_leaves_and_another_comes_in(desk: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    for name in ("out.gguf", "out.safetensors"):
+        made = said(desk, "export", "pack", name, "--layer", 2)
+        assert (made["layers"], made["hidden_size"]) == ([2], 128)
+        assert (desk / name).stat().st_size > 512
+    save_file({"layers.1": np.ones(128, np.float32)}, desk / "theirs.safetensors")
+    said(desk, "import-direction", "pack", "theirs.safetensors", "--out", "richer")
+    assert said(desk, "show", "richer")["tensors"]["unsafe_direction"] == [128]
+    assert run("export", "pack", "out.bin", cwd=desk).returncode == 2
+    refused = said(desk, "import-direction", "pack", "out.gguf", "--out", "more", code=1)
+    assert "drawn from states after the final norm" in refused["error"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
