@@ -7,7 +7,14 @@ from __future__ import annotations
 
 
 class RasExtError(Exception):
-    """Root of every error that ras_ext raises on purpose; its message says what to do."""
+    """Root of every error that ras_ext raises on purpose; its message says what to do.
+
+    As text it is one printable line: a name out of a foreign file can hold line ends and terminal commands.
+    """
+
+    def __str__(self) -> str:
+        text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        return _printable(text)
 
 
 class PackError(RasExtError):
@@ -22,7 +29,7 @@ class PackMismatchError(PackError):
         self.fields = fields
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return _printable(str(self.args[0]))
 
 
 class PackNotFoundError(PackError):
@@ -39,3 +46,9 @@ class SignatureError(PackError):
 
 class MissingExtraError(RasExtError):
     """An optional package is needed; the message names the extra that brings it."""
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

@@ -16,6 +16,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +27,7 @@ from . import strict_json
 from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError
 from .layout import CONFIG_FILE, MIB, SIGNATURE_FILE, check_member, check_sizes, size_limit
 from .pack import Pack
+from .paths import expanded
 from .schema import SHA256, installed_version
 from .source import Source
 from .store import REVISION, Store
@@ -257,7 +259,7 @@ class FolderRegistry:
         try:
             raw = self._read(self._path(name, "versions", f"{number:06d}.json"), MIB)
             return _checked(strict_json.parse(raw, "a version"), number)
-        except (PackError, KeyError, TypeError, ValueError) as error:
+        except (PackError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, RegistryError):
                 raise
             return None  # a record that was cut short is no version
@@ -265,7 +267,9 @@ class FolderRegistry:
     def _read(self, path: str, limit: int) -> bytes:
         try:
             with self._fs.open(path, "rb") as stream:
-                data = stream.read(limit + 1)
+                # Python makes room for all that is asked for; a remote file system does not.
+                due = min(limit, os.path.getsize(path)) if self._local else limit
+                data = stream.read(due + 1)
         except Exception as error:
             raise self._failed(error) from error
         if len(data) > limit:
@@ -312,7 +316,8 @@ class FolderRegistry:
             except OSError as error:
                 raise self._failed(error) from error
             finally:
-                draft.unlink(missing_ok=True)
+                with suppress(OSError):  # its folder may be none
+                    draft.unlink(missing_ok=True)
             return True
         try:
             self._fs.pipe_file(path, data, mode="create")
@@ -346,7 +351,7 @@ def normal_url(url: str | os.PathLike[str]) -> str:
     if text.startswith("file://"):
         text = unquote(text.removeprefix("file://"))
     if "://" not in text:
-        return "file://" + str(Path(text).expanduser().resolve())
+        return "file://" + str(expanded(text).resolve())
     return text.rstrip("/")
 
 
@@ -354,7 +359,7 @@ def local_target(text: str) -> bool:
     """True if a text can only be a directory: it looks like a path, or a registry lies there."""
     if not text:
         return False
-    path = Path(text).expanduser()
+    path = expanded(text)
     return text.startswith((".", "/", "~", "\\")) or path.is_absolute() or (path / MARKER).is_file()
 
 

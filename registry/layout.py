@@ -78,7 +78,8 @@ def read_member(folder: Path, name: str) -> bytes:
     limit = size_limit(name)
     try:
         with resolved.open("rb") as stream:
-            data = stream.read(limit + 1) if info.st_size <= limit else None
+            # Python makes room for all that is asked for: 64 MiB for a pack of a few KB, were it the limit.
+            data = stream.read(info.st_size + 1) if info.st_size <= limit else None
     except OSError as error:
         raise PackError(f"{name} in the pack {folder} cannot be read ({error.strerror}); check the disk") from None
     if data is None or len(data) > limit:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from . import strict_json
 from .errors import PackError, PackNotFoundError
 from .fields import Fields
 from .layout import MIB
+from .paths import expanded
 from .schema import SHA256
 from .source import Source
 
@@ -41,7 +42,7 @@ class Locked:
 
 def read_lock(path: str | os.PathLike[str]) -> dict[str, Locked]:
     """The entries of a lock file. Raises PackError if it cannot be used."""
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         with file.open("rb") as stream:
             raw = stream.read(MIB)
@@ -70,7 +71,7 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Locked]:
 
 def write_lock(path: str | os.PathLike[str], entries: Mapping[str, Locked]) -> None:
     """Write a lock file whole, names in order. Raises PackError."""
-    file = Path(path).expanduser()
+    file = expanded(path)
     value = {"ras_ext_lock": _LOCK_VERSION, "packs": {name: asdict(entries[name]) for name in sorted(entries)}}
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
@@ -80,7 +81,8 @@ def write_lock(path: str | os.PathLike[str], entries: Mapping[str, Locked]) -> N
     except OSError as error:
         raise PackError(f"the lock file {file} cannot be written ({error.strerror}); name another path") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be none
+            draft.unlink(missing_ok=True)
 
 
 def locked_as(name: str, path: str | os.PathLike[str]) -> Locked:

@@ -21,6 +21,7 @@ from .errors import PackError, PackNotFoundError
 from .fields import Fields
 from .home import home
 from .layout import CONFIG_FILE, MIB
+from .paths import expanded
 from .schema import SHA256
 from .source import Source
 
@@ -74,7 +75,7 @@ def aliases(environ: Mapping[str, str] | None = None) -> dict[str, Alias]:
     if own.exists():
         table.update(_read_aliases(own, "the alias table of this machine", namespace))
     if extra := environ.get(ALIASES_VARIABLE):
-        table.update(_read_aliases(Path(extra).expanduser(), ALIASES_VARIABLE, namespace))
+        table.update(_read_aliases(expanded(extra), ALIASES_VARIABLE, namespace))
     return table
 
 
@@ -94,7 +95,7 @@ def parse(
         return _in_registry(text, *_revised(text, revision))
     path_text = text.removeprefix("file://")
     is_path = path_text != text or _looks_like_path(text) or isinstance(name, os.PathLike)
-    folder = Path(path_text).expanduser()
+    folder = expanded(path_text)
     if (folder / CONFIG_FILE).exists():
         _no_revision(text, revision)
         return Reference(text, folder=folder)
@@ -245,5 +246,6 @@ def _parse_aliases(raw: bytes, what: str, namespace: str) -> dict[str, Alias]:
 
 def _mapping(value: object, name: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise PackError(f'alias {name} must be an object with a repo, got: {value!r}; write {{"repo": "owner/name"}}')
+        shown = strict_json.shown(value)
+        raise PackError(f'alias {name} must be an object with a repo, got: {shown}; write {{"repo": "owner/name"}}')
     return value

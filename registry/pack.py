@@ -17,6 +17,7 @@ from . import strict_json, tensors
 from .card import card_text
 from .errors import PackError
 from .layout import CARD_FILE, CONFIG_FILE, TENSORS_FILE, TOTAL_LIMIT, check_member, read_member, unlisted
+from .paths import expanded
 from .schema import load_config, validate
 from .swap import check_target, staged
 from .tensors import RawTensor
@@ -111,7 +112,7 @@ def write_pack(
 
 def read_pack(folder: str | os.PathLike[str]) -> Pack:
     """Read and check a pack. Raises PackNotFoundError if there is none, PackError if anything about it is wrong."""
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     raw = read_member(path, CONFIG_FILE)
     config = load_config(raw)
     members: dict[str, bytes] = {CONFIG_FILE: raw}
@@ -138,7 +139,10 @@ def read_checked(folder: Path, name: str, sha256: str) -> bytes:
 
 def verify_pack(folder: str | os.PathLike[str]) -> PackReport:
     """Check a pack and report instead of raising: all damaged files, not only the first, and files beside the pack."""
-    path = Path(folder).expanduser()
+    try:
+        path = expanded(folder)
+    except PackError as error:
+        return PackReport(Path(folder), (str(error),))
     try:
         pack = read_pack(path)
     except PackError as error:

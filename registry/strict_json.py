@@ -29,6 +29,11 @@ def parse(raw: bytes, what: str) -> dict[str, Any]:
         raise PackError(
             f"{what} must hold a JSON object, got: {type(value).__name__}; take it again from where it came"
         )
+    if _deeper(value, 2 * MAX_DEPTH):
+        # The parser's own limit lies beyond what copying or showing the value can take.
+        raise PackError(
+            f"{what} is nested too deeply (beyond {2 * MAX_DEPTH} levels); take it again from where it came"
+        )
     return value
 
 
@@ -73,6 +78,16 @@ def shown(value: object, limit: int = 80) -> str:
     text = ascii(value)
     text = text[1:-1] if isinstance(value, str) else text
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        held = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in held for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def _encodable(text: str) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .errors import PackError
 from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE, TENSORS_FILE
+from .paths import expanded
 
 _OWN = {CARD_FILE, CONFIG_FILE, TENSORS_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE}
 _FORGOTTEN = 3600.0  # seconds after which a stage belongs to nobody: its writer was killed
@@ -29,7 +30,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 
     Raises PackError otherwise. Long work should ask before it starts.
     """
-    target = Path(folder).expanduser().resolve()
+    target = expanded(folder).resolve()
     if Path.cwd().is_relative_to(target):
         raise PackError(f"{target} is the current folder or above it, and a pack replaces its folder; name another one")
     if target.exists() and not target.is_dir():

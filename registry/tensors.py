@@ -69,7 +69,7 @@ def decode(raw: bytes) -> dict[str, RawTensor]:
     try:
         parts = deserialize(raw)
     except SafetensorError as error:
-        raise PackError(f"{TENSORS_FILE} is damaged ({error}); {_AGAIN}") from None
+        raise PackError(f"{TENSORS_FILE} is damaged ({strict_json.shown(str(error), 200)}); {_AGAIN}") from None
     return {
         name: RawTensor(str(part["dtype"]), tuple(int(size) for size in part["shape"]), bytes(part["data"]))
         for name, part in parts

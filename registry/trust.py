@@ -23,6 +23,7 @@ from .home import home
 from .layout import MIB, SIGNATURE_FILE
 from .notices import say_once
 from .pack import Pack
+from .paths import expanded
 
 TRUST_VARIABLE = "RAS_EXT_TRUST"
 PASSWORD_VARIABLE = "RAS_EXT_SIGNING_PASSWORD"
@@ -91,7 +92,7 @@ def read_trust(path: str | os.PathLike[str] | None = None) -> dict[str, tuple[by
     Raises PackError if it cannot be used: a broken trust file must not read as an empty one.
     """
     named = path or os.environ.get(TRUST_VARIABLE)
-    file = Path(named).expanduser() if named else home() / "trust.json"
+    file = expanded(named) if named else home() / "trust.json"
     try:
         with file.open("rb") as stream:
             raw = stream.read(MIB)
@@ -206,11 +207,12 @@ def _library() -> tuple[Any, Any, Any]:
 
 def _public_key(text: str, base: Path, where: str) -> bytes:
     if "-----BEGIN" in text:
-        data = text.encode()
+        data = text.encode("utf-8", "replace")
     else:
-        path = base / Path(text).expanduser()
+        path = base / expanded(text)
         try:
-            data = path.read_bytes()[:MIB]
+            with path.open("rb") as stream:
+                data = stream.read(MIB)
         except OSError as error:
             raise PackError(f"{where} names {path}, which cannot be read ({error.strerror}); correct it") from None
     if b"PUBLIC KEY-----" not in data:

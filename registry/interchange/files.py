@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ..errors import PackError
 from ..layout import MIB
+from ..paths import expanded
 
 FILE_LIMIT = 64 * MIB  # 128 layers of 16,384 entries in f32 take 8 MiB
 
@@ -19,7 +20,7 @@ FILE_LIMIT = 64 * MIB  # 128 layers of 16,384 entries in f32 take 8 MiB
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
     """The file at ``path`` and its size in bytes. Raises PackError if it cannot be read or is too large."""
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         info = file.stat()
         # A pipe or a device would be waited for without end.
@@ -28,9 +29,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
         if info.st_size > FILE_LIMIT:
             raise PackError(f"{file} has {info.st_size} bytes, more than the {FILE_LIMIT} allowed; name another file")
         stream = file.open("rb")
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise PackError(f"{str(file)!r} cannot be read ({reason}); check path and permissions") from None
+    except OSError as error:
+        raise PackError(f"{file} cannot be read ({error.strerror}); check path and permissions") from None
     with stream:
         yield stream, info.st_size
 
@@ -48,7 +48,7 @@ def exactly(stream: BinaryIO, size: int, path: object) -> bytes:
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
     """Let ``write`` fill a draft beside ``path``, then put it in its place. Raises PackError, the old file unharmed."""
-    file = Path(path).expanduser()
+    file = expanded(path)
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

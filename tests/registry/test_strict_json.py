@@ -30,6 +30,8 @@ JSON = st.recursive(
         (b'{"a": 1, "a": 2}', "'a' twice"),
         (b"[1, 2]", "must hold a JSON object, got: list"),
         (b'{"a":' + b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' + b"[" * 70 + b"]" * 70 + b"}", "nested too deeply"),
+        (b'{"a":' * 70 + b"1" + b"}" * 70, "nested too deeply"),
         (b'{"a":' + b"9" * 1_000_000 + b"}", "beyond 64 bits"),
     ],
 )
