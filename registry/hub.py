@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .errors import PackError, PackNotFoundError, RegistryError
@@ -120,11 +120,12 @@ def hub_packs(
     query: str | None = None,
     base_model: str | None = None,
     owner: str | None = None,
+    tags: Sequence[str] = (),
     limit: int = 50,
     token: str | bool | None = None,
 ) -> list[Found]:
-    """Packs on the Hub by words in their name, base model (a Hub id) and owner. Raises RegistryError."""
-    tags = [LIBRARY_TAG] + ([f"base_model:{base_model}"] if base_model else [])
+    """Packs on the Hub by words in their name, base model (a Hub id), owner and tags. Raises RegistryError."""
+    tags = [LIBRARY_TAG, *tags] + ([f"base_model:{base_model}"] if base_model else [])
     api = client(token)
     models = asked(
         "the list of packs",

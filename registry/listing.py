@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import PackError, PackNotFoundError, RegistryError
@@ -40,25 +41,28 @@ def search(
     *,
     base_model: str | None = None,
     owner: str | None = None,
+    tags: Sequence[str] = (),
     limit: int = 50,
     registry: str | os.PathLike[str] | None = None,
     token: str | bool | None = None,
 ) -> list[Found]:
     """Packs on the Hub, or in the folder registry ``registry`` (default RAS_EXT_REGISTRY), that fit.
 
-    ``query`` is a part of the name, ``base_model`` the Hub id of the model they were made for. Raises RegistryError.
+    ``query`` is a part of the name, ``base_model`` the Hub id of the model they were made for, ``tags`` are those of
+    the Hub (``license:mit``), in a folder registry the newest version. Raises RegistryError.
     """
     registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
     if registry is None:
         from .hub import hub_packs
 
-        return hub_packs(query=query, base_model=base_model, owner=owner, limit=limit, token=token)
+        return hub_packs(query=query, base_model=base_model, owner=owner, tags=tags, limit=limit, token=token)
     fitting = [
         entry
         for entry in list_packs(registry)
         if (query or "").lower() in entry.name.lower()
         and base_model in (None, entry.base_model)
         and (owner is None or entry.name.startswith(owner + "/"))
+        and set(tags) <= set(entry.tags)
     ]
     return fitting[:limit]
 

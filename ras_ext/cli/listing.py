@@ -29,6 +29,9 @@ def search(
         str | None, typer.Option("--base-model", metavar="ID", help="Hub id of the model they are for.")
     ] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Whose packs.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Tag on the Hub, such as license:mit; repeatable.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     registry: options.Registry = None,
     json: options.Json = False,
@@ -39,7 +42,9 @@ def search(
 
         found = [
             entry.to_dict()
-            for entry in searched(query, base_model=base_model, owner=owner, limit=limit, registry=registry)
+            for entry in searched(
+                query, base_model=base_model, owner=owner, tags=tuple(tag or ()), limit=limit, registry=registry
+            )
         ]
         say.result({"packs": found}, lambda: _show(found, "No pack fits."))
 

@@ -1,6 +1,6 @@
 """Whatever lies in a file, a reader returns or raises the project's own error: no other one, no hang, no flood.
 
-3,300 cases, the same in every run; RAS_EXT_FUZZ=20 takes twenty times as many, and new ones. The sums of a damaged
+3,550 cases, the same in every run; RAS_EXT_FUZZ=20 takes twenty times as many, and new ones. The sums of a damaged
 pack are made to fit, so that the checks behind them are reached.
 """
 
@@ -27,10 +27,12 @@ from ras_ext.registry import (
     Source,
     aliases,
     card_text,
+    check_signature,
     diff_packs,
     direction_of,
     list_packs,
     locate,
+    make_key_pair,
     parse,
     read_direction,
     read_gguf,
@@ -38,6 +40,7 @@ from ras_ext.registry import (
     read_pack,
     read_safetensors,
     read_trust,
+    sign,
     verify_pack,
     write_gguf,
     write_lock,
@@ -154,6 +157,18 @@ def test_a_damaged_trust_file_is_read_or_refused(tmp_path: Path) -> None:
 
     fuzz(broken_json(sound) | st.binary(max_size=100), read, 200)
     fuzz(PATHS | PATHS.map(lambda text: f"{text}-----BEGIN PUBLIC KEY-----"), name, 100)
+
+
+def test_a_damaged_signature_or_key_is_accepted_or_refused(full_pack: Pack, tmp_path: Path) -> None:
+    make_key_pair(tmp_path / "me.key", tmp_path / "me.pub")
+    key, signature = (tmp_path / "me.pub").read_bytes(), sign(full_pack, tmp_path / "me.key")
+    check_signature(full_pack, signature, [key], "me")
+
+    def check(raw: bytes) -> None:
+        check_signature(full_pack, raw, [key], "me")
+
+    fuzz(broken_json(json.loads(signature)) | spliced(signature) | st.binary(max_size=100), check, 150)
+    fuzz(spliced(key), lambda raw: check_signature(full_pack, signature, [raw], "me"), 100)
 
 
 def test_a_damaged_alias_table_is_read_or_refused(tmp_path: Path) -> None:

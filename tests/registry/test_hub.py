@@ -289,5 +289,8 @@ def test_search_by_words_base_model_and_owner(hub: Hub, client: Client, another_
     assert names("search") == {"me/search-alpha", "team/search-beta"}
     assert names("search", owner="me") == {"me/search-alpha"}
     assert names(base_model="org/beta") == {"team/search-beta"}
+    assert names(tags=["base_model:org/alpha"]) == {"me/search-alpha"}
+    assert names("search", tags=["multimodal"]) == names("search")
+    assert names("search", tags=["no-such-tag"]) == set()
     assert names("search", limit=1) < names("search")
     assert {entry["base_model"] for entry in client("search", "alpha")["result"]} == {"org/alpha"}
