@@ -200,7 +200,7 @@ def _library() -> tuple[Any, Any, Any]:
         from model_signing import hashing, signing, verifying
     except ImportError as error:
         raise MissingExtraError(
-            f"signatures need the package {error.name or 'model-signing'}; install it with `pip install ras-ext[sign]`"
+            f"signatures need the package {error.name or 'model-signing'}; install it with `pip install 'ras-ext[sign]'`"
         ) from None
     return hashing, signing, verifying
 

@@ -16,6 +16,7 @@ from ras_ext.cli.tables import show_pairs
 _PACKAGES = (
     "transformers",
     "huggingface-hub",
+    "fsspec",
     "safetensors",
     "numpy",
     "pillow",

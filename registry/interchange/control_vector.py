@@ -48,7 +48,7 @@ def write_gguf(direction: Direction, path: str | os.PathLike[str]) -> Path:
         from gguf import GGUFWriter
     except ImportError as error:
         raise MissingExtraError(
-            f"GGUF files need the package {error.name or 'gguf'}; install it with `pip install ras-ext[interchange]`"
+            f"GGUF files need the package {error.name or 'gguf'}; install it with `pip install 'ras-ext[interchange]'`"
         ) from None
     if 0 in direction.vectors:
         raise PackError(

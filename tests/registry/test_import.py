@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ras_ext.registry
 
 # A meta path finder that stands first makes the two packages unimportable, as if they were not installed.
@@ -41,6 +43,30 @@ def test_a_pack_is_read_and_verified_without_torch(pack_folder: Path, tmp_path: 
     (pack_folder / "ras_vectors.safetensors").write_bytes(b"cut")
     done = run(f"print(registry.verify_pack({os.fspath(pack_folder)!r}).ok)", tmp_path)
     assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("absent", "call", "says"),
+    [
+        ("model_signing", "registry.sign(registry.read_pack({pack!r}), 'me.key')", "pip install 'ras-ext[sign]'"),
+        ("OpenSSL", "registry.sign(registry.read_pack({pack!r}), 'me.key')", "pip install 'ras-ext[sign]'"),
+        ("gguf", "registry.write_gguf(registry.direction_of(registry.read_pack({pack!r}), 'prototype'), 'x.gguf')",
+         "pip install 'ras-ext[interchange]'"),
+        ("s3fs", "registry.list_packs('s3://bucket/packs')", "s3fs"),
+    ],
+)  # fmt: skip
+def test_a_missing_package_is_named_with_its_install_command(
+    pack_folder: Path, tmp_path: Path, absent: str, call: str, says: str
+) -> None:
+    body = f"""
+try:
+    {call.format(pack=os.fspath(pack_folder))}
+except registry.MissingExtraError as error:
+    print(error)
+"""
+    program = WITHOUT_TORCH.replace('"torch", "transformers"', repr(absent) + ",").format(body=body)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert says in done.stdout, done.stdout + done.stderr
 
 
 def test_importing_the_registry_imports_none_of_its_modules_yet(tmp_path: Path) -> None:

@@ -386,7 +386,7 @@ def test_without_the_extra_writing_names_it_and_reading_works(
 ) -> None:
     path = write_gguf(three_layers, tmp_path / "sound.gguf")
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(MissingExtraError, match=r"pip install ras-ext\[interchange\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'ras-ext\[interchange\]'"):
         write_gguf(three_layers, tmp_path / "v.gguf")
     assert not (tmp_path / "v.gguf").exists()
     assert same(read_gguf(path), three_layers)
