@@ -199,8 +199,9 @@ def _library() -> tuple[Any, Any, Any]:
     try:
         from model_signing import hashing, signing, verifying
     except ImportError as error:
+        name = error.name or "model-signing"
         raise MissingExtraError(
-            f"signatures need the package {error.name or 'model-signing'}; install it with `pip install 'ras-ext[sign]'`"
+            f"signatures need the package {name}; install it with `pip install 'ras-ext[sign]'`"
         ) from None
     return hashing, signing, verifying
 
