@@ -15,9 +15,11 @@ from typing import Any
 from .errors import PackNotFoundError, RegistryError
 from .hub import _is_ours
 from .hub_client import asked, client, status_of
+from .layout import CONFIG_FILE
 from .pack import Pack
 from .versions import Published, version_number
 
+_HARMLESS = {".gitattributes", ".gitignore", "LICENSE"}  # what a repository can be born with
 RACES = 12  # how often another publisher may be quicker before this one gives up
 
 
@@ -37,6 +39,7 @@ def push_to_hub(
 ) -> Published:
     """Put ``members`` (the files of ``pack``, and its signature) into the model repository ``repo``, made if need be.
 
+    A repository that holds something else than a pack, such as a model's weights, is left alone.
     With ``parent_commit`` the push is refused if the branch has moved past it; without, a push that meets another
     follows it, so that both are in the history. ``create_pr`` opens a pull request and sets no tag.
 
@@ -60,6 +63,7 @@ def push_to_hub(
 
     if dry_run:
         head = _head(api, repo, branch, what)
+        _check_place(head, repo)
         removed = _stale(head, members) if head else ()
         same = head is not None and _same(head, members)
         return done(
@@ -72,7 +76,9 @@ def push_to_hub(
             created=head is None,
             unchanged=same,
         )
-    created = _head(api, repo, None, what) is None
+    before = _head(api, repo, None, what)
+    _check_place(before, repo)
+    created = before is None
     asked(what, lambda: api.create_repo(repo, private=private, exist_ok=True))
     if branch is not None and branch != "main" and not create_pr:
         asked(what, lambda: api.create_branch(repo, branch=branch, exist_ok=True))
@@ -109,6 +115,17 @@ def push_to_hub(
             pull_request=commit.pr_url,
         )
     raise RegistryError(f"{what} met another push {RACES} times; try again when it is quieter")
+
+
+def _check_place(head: Any, repo: str) -> None:
+    """Raises RegistryError for a repository of something else: its card would be replaced by the pack's."""
+    names = {entry.rfilename for entry in head.siblings or ()} if head else set()
+    others = sorted(name for name in names if not _is_ours(name) and name not in _HARMLESS)
+    if others and CONFIG_FILE not in names:
+        raise RegistryError(
+            f"{repo} holds something else than a pack ({', '.join(others[:3])}), whose card a push would replace; "
+            "name a repository of its own for the pack"
+        )
 
 
 def _commit(

@@ -278,6 +278,22 @@ def test_a_damaged_pack_is_not_published(hub: Hub, client: Client, pack_folder: 
         assert client("push", pack_folder, wrong)["error"] in ("RegistryError", "PackNotFoundError")
 
 
+def test_a_repository_of_something_else_is_left_alone(hub: Hub, client: Client, pack_folder: Path) -> None:
+    weights = hub.folder.parent / "weights"
+    weights.mkdir()
+    (weights / "README.md").write_text("# A model\n")
+    (weights / "model.safetensors").write_bytes(b"w" * 100)
+    before = upload(hub, "me/weights", weights)
+    for dry_run in (True, False):
+        refused = client("push", pack_folder, "me/weights", dry_run=dry_run)
+        assert (refused["error"], "model.safetensors" in refused["message"]) == ("RegistryError", True)
+    assert hub.api().model_info("me/weights").sha == before
+    # What the Hub's page puts into a new repository is in nobody's way.
+    (weights / "model.safetensors").unlink()
+    upload(hub, "me/new", weights)
+    assert client("push", pack_folder, "me/new")["tag"] == "v1"
+
+
 def test_search_by_words_base_model_and_owner(hub: Hub, client: Client, another_pack: Callable[..., Path]) -> None:
     client("push", another_pack(0.11, id="org/alpha"), "me/search-alpha")
     client("push", another_pack(0.12, id="org/beta"), "team/search-beta")
