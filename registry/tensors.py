@@ -15,10 +15,12 @@ from typing import Any
 from . import strict_json
 from .errors import PackError
 from .layout import TENSORS_FILE
-from .schema import SCHEMA_VERSION, longest_schedule
+from .schema import longest_schedule
 
 ITEM_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 HEADER_LIMIT = 65_535
+# Of this file alone: no later schema of the config has changed what the tensors are.
+TENSORS_VERSION = 1
 REQUIRED = ("prototypes", "prototype_mixture")
 OPTIONAL = ("safe_prototypes", "unsafe_direction", "center")
 _AGAIN = "take the pack again from where it came"
@@ -40,7 +42,7 @@ class RawTensor:
 def encode(tensors: Mapping[str, RawTensor]) -> bytes:
     """A safetensors file with the tensors in the order of their names; equal tensors give equal bytes."""
     # The library's own writer puts metadata in random order, so that equal vectors would differ in their sha256.
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", "schema_version": str(SCHEMA_VERSION)}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", "schema_version": str(TENSORS_VERSION)}}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: (-ITEM_BYTES.get(item[1].dtype, 1), item[0]))
     for name, tensor in ordered:

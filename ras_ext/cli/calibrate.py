@@ -53,6 +53,10 @@ def calibrate(
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the pack.", show_default="after the model")
     ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option("--license", metavar="NAME", help="The pack's licence, such as apache-2.0.", show_default="none"),
+    ] = None,
     batch_size: options.BatchSize = 16,
     max_new_tokens: options.MaxNewTokens = 64,
     revision: options.Revision = None,
@@ -67,7 +71,11 @@ def calibrate(
         start = time.perf_counter()
         called = name or _name_after(model_of(model))
         from ras_ext.registry import check_target
+        from ras_ext.registry.schema import LICENSE_LIMIT, LICENSE_RULE, is_license
 
+        if license is not None and not is_license(license):
+            rule = f"{LICENSE_RULE} of at most {LICENSE_LIMIT} characters"
+            raise typer.BadParameter(f"{license!r} is no licence; give {rule}", param_hint="--license")
         folder = check_target(out or Path(called))
         bad = read_queries(unsafe) if unsafe else None
         good = read_queries(safe) if safe else None
@@ -91,6 +99,7 @@ def calibrate(
                 progress=watch,
                 name=called,
                 base_model=public_name(model),
+                license=license,
             )
         saved = vectors.save(folder)
         summary = _summary(vectors, saved, time.perf_counter() - start)
