@@ -21,6 +21,7 @@ from ras_ext.base_model import bare_model, describe_model
 from ras_ext.errors import InputError, PackError, PackMismatchError
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.registry.fingerprint import BaseModel, Difference, compare
+from ras_ext.registry.measured import KEY, measured
 from ras_ext.registry.pack import Pack, content_sha256, write_pack
 from ras_ext.registry.publishing import push
 from ras_ext.registry.schema import SCHEMA_VERSION, installed_version, validate
@@ -40,9 +41,10 @@ class SteeringVectors:
 
     ``prototypes`` (N, D) are mean states after the final norm, N at least the longest schedule; ``prototype_mixture``
     (V) is Σ_n γ^(n−1) softmax(W μ^n) over the ``n_score`` scored tokens; ``safe_prototypes`` (N, D),
-    ``unsafe_direction`` (D) and ``center`` (D) serve the evidence from attention. All f32, bf16 or f16. ``digest`` is
-    the sha256 of the ras_config.json they were loaded from or saved to; a changed copy has none, unless only the choice
-    among the stored schedules, the device or the dtype changed.
+    ``unsafe_direction`` (D) and ``center`` (D) serve the evidence from attention. All f32, bf16 or f16.
+    ``evidence_files`` go into the pack by name, ``license`` is the pack's as the Hub writes it (``apache-2.0``).
+    ``digest`` is the sha256 of the ras_config.json they were loaded from or saved to; a changed copy has none, unless
+    only the choice among the stored schedules, the device or the dtype changed.
     """
 
     name: str
@@ -64,6 +66,7 @@ class SteeringVectors:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     evidence_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    license: str | None = None
     digest: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -129,13 +132,31 @@ class SteeringVectors:
             prompts = Prompts.from_dict({**self.prompts.to_dict(), **prompts})
         return replace(self, prompts=prompts)
 
+    def with_evidence(self, report: Mapping[str, Any], *, data: str | None = None) -> SteeringVectors:
+        """The same vectors with the table of an evaluation, in place of an earlier one; the id stays what it is.
+
+        ``report`` is ``Report.to_dict()``, ``data`` what the card is to call the data set. Raises PackError if it is no
+        such report, or one of other vectors.
+        """
+        found = measured(report, data)
+        if found["vectors"].rpartition("@")[2] != self.content_sha256[:8]:
+            raise PackError(
+                f"the report measured {found['vectors'][:120]}, these are {self.id}; evaluate these vectors"
+            )
+        changed = replace(self, evidence={**self.evidence, KEY: found})
+        changed.__dict__["content_sha256"] = self.content_sha256
+        return changed
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SteeringVectors:
         """A copy on another device or in another dtype. It keeps the id: it stands for the same calibration."""
         moved: dict[str, Any] = {name: tensor.to(device=device, dtype=dtype) for name, tensor in self.tensors().items()}
         return self._same_content(replace(self, **moved))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the pack to ``folder``, replacing a pack that stands there in one step. Raises PackError."""
+        """Write the pack to ``folder``, replacing a pack that stands there in one step. Raises PackError.
+
+        Where the similarities of the calibration are among the evidence, their plots are drawn into it.
+        """
         pack = write_pack(folder, self.to_config(), self._raw_tensors(), self.evidence_files)
         object.__setattr__(self, "digest", pack.digest)
         return pack.path
@@ -201,6 +222,7 @@ class SteeringVectors:
             "schema_version": SCHEMA_VERSION,
             "ras_ext_version": installed_version(),
             "name": self.name,
+            "license": self.license,
             "base_model": self.base_model.to_dict(),
             "method": {
                 "n_tokens": self.n_tokens,
@@ -238,6 +260,7 @@ class SteeringVectors:
             token_risk=method["token_risk"],
             calibration=config["calibration"],
             evidence=config["evidence"],
+            license=config["license"],
             evidence_files={name: data for name, data in pack.files.items() if name.startswith("evidence/")},
             **tensors,
         )

@@ -18,6 +18,7 @@ from .card import card_text
 from .errors import PackError
 from .layout import CARD_FILE, CONFIG_FILE, TENSORS_FILE, TOTAL_LIMIT, check_member, read_member, unlisted
 from .paths import expanded
+from .plots import with_plots
 from .schema import load_config, validate
 from .swap import check_target, staged
 from .tensors import RawTensor
@@ -85,12 +86,15 @@ def write_pack(
 ) -> Pack:
     """Write a pack to ``folder`` and return it as read back; ``config`` comes without ``files``.
 
-    ``extra_files`` (``evidence/…`` names) are stored with it; a README.md among them replaces the generated card.
-    A pack that stood there is replaced in one step. Raises PackError, with the folder as it was before.
+    ``extra_files`` (``evidence/…`` names) are stored with it, and two plots where a table of similarities is among
+    them; a README.md among them replaces the generated card. A pack that stood there is replaced in one step. Raises
+    PackError, with the folder as it was before.
     """
     validate(config, with_files=False)
     target = check_target(folder)
-    members = {CARD_FILE: card_text(config).encode("utf-8"), **(extra_files or {})}
+    method = config["method"]
+    evidence = with_plots(extra_files or {}, alpha=float(method["alpha"]), s_base=float(method["s_base"]))
+    members = {CARD_FILE: card_text(config, evidence).encode("utf-8"), **evidence}
     members[TENSORS_FILE] = tensors.encode(pack_tensors)
     complete = {**config, "files": {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}}
     validate(complete)

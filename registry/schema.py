@@ -16,16 +16,28 @@ from .errors import PackError
 from .fields import Fields, is_number
 from .layout import CONFIG_FILE, MAX_FILES, TENSORS_FILE, check_member
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_TOKENS = 1024
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 SHA256 = r"[0-9a-f]{64}"
+# What the Hub's front matter takes: an SPDX-like name in small letters.
+LICENSE = r"[a-z0-9][a-z0-9.+-]*"
+LICENSE_LIMIT = 64
+LICENSE_RULE = "a licence as the Hub writes it, such as apache-2.0 (small letters, digits, '.', '+' and '-')"
 MODULE_PATH = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*"
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _with_license(config: dict[str, Any]) -> dict[str, Any]:
+    if "license" in config:
+        raise PackError("license is not a field of schema version 1; correct schema_version or leave the field out")
+    return {**config, "license": None}
+
+
 # version -> the function that lifts a config of that version to the next one, in memory
-MIGRATIONS: dict[int, Migration] = {}
+MIGRATIONS: dict[int, Migration] = {1: _with_license}
 
 
 def installed_version() -> str:
@@ -71,6 +83,7 @@ def validate(config: Mapping[str, Any], *, with_files: bool = True) -> None:
     top.integer("schema_version", SCHEMA_VERSION, SCHEMA_VERSION)
     top.text("ras_ext_version", limit=60)
     top.text("name", pattern=NAME, rule="letters, digits, '.', '_' and '-', starting with a letter or digit,", limit=96)
+    top.optional_text("license", pattern=LICENSE, rule=f"null or {LICENSE_RULE}", limit=LICENSE_LIMIT)
     base_model = top.table("base_model")
     _base_model(base_model)
     _method(top.table("method"), n_layers=base_model.raw("n_layers"))
@@ -80,6 +93,11 @@ def validate(config: Mapping[str, Any], *, with_files: bool = True) -> None:
     if with_files:
         _files(top.table("files"))
     top.close()
+
+
+def is_license(value: object) -> bool:
+    """True for what the field ``license`` may hold beside null."""
+    return isinstance(value, str) and len(value) <= LICENSE_LIMIT and re.fullmatch(LICENSE, value) is not None
 
 
 def longest_schedule(config: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import strict_json
 from .errors import PackError
 from .layout import TENSORS_FILE
-from .schema import SCHEMA_VERSION, longest_schedule
+from .schema import longest_schedule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,8 @@ ITEM_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 HEADER_LIMIT = 65_535
 _DOUBTFUL = bytes(ord("?") if byte & 0x7F == 0x7F else 0 for byte in range(256))
 _DOUBTFUL_HALF = bytes(ord("?") if byte & 0x7C == 0x7C else 0 for byte in range(256))
+# Of this file alone: no later schema of the config has changed what the tensors are.
+TENSORS_VERSION = 1
 REQUIRED = ("prototypes", "prototype_mixture")
 OPTIONAL = ("safe_prototypes", "unsafe_direction", "center")
 _AGAIN = "take the pack again from where it came"
@@ -48,7 +50,7 @@ def encode(tensors: Mapping[str, RawTensor], metadata: Mapping[str, str] | None 
     ``metadata`` (text only) stands in the header instead of the schema version of a pack.
     """
     # The library's own writer puts metadata in random order, so that equal vectors would differ in their sha256.
-    said = {"schema_version": str(SCHEMA_VERSION)} if metadata is None else dict(metadata)
+    said = {"schema_version": str(TENSORS_VERSION)} if metadata is None else dict(metadata)
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **said}}
     offset = 0
     ordered = sorted(tensors.items(), key=lambda item: (-ITEM_BYTES.get(item[1].dtype, 1), item[0]))

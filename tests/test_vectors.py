@@ -90,6 +90,7 @@ def test_vectors_come_back_from_a_folder_to_the_bit(make: Make, tmp_path: Path, 
         calibration={"n_unsafe": 50, "similarity_safe": [0.1, 0.3], "date": "2026-01-31"},
         evidence={"asr": 0.0},
         evidence_files={"evidence/rows.jsonl": b"{}\n"},
+        license="cc-by-4.0",
         prompts=replace(DEFAULT_PROMPTS, safety="sé prudente ¡siempre!"),
         schedule="auto",
     )
@@ -135,6 +136,7 @@ def test_non_contiguous_tensors_that_need_gradients_are_saved_as_they_look(make:
         ({"schedules": {}}, "no schedule 'paper'"),
         ({"schedules": {"paper": Schedule.decaying(6)}}, "prototypes must have shape"),
         ({"name": "two words"}, "name must be"),
+        ({"license": "My Own"}, "license must be null or a licence as the Hub writes it"),
         ({"prototypes": torch.zeros(5, HIDDEN + 1)}, "prototypes must have shape"),
         ({"prototypes": torch.zeros(2, HIDDEN)}, "prototypes must have shape"),
         ({"prototypes": torch.zeros(5, HIDDEN, dtype=torch.float64)}, "float32, bfloat16 or float16"),
@@ -290,6 +292,52 @@ def test_loading_with_a_model_checks_it(make: Make, model: Any, tmp_path: Path) 
     load_vectors(folder, model=build(rms_norm_eps=1e-3), allow_mismatch=("config_sha256",))
     with pytest.raises(PackNotFoundError):
         load_vectors(tmp_path / "absent")
+
+
+def report_of(vectors: SteeringVectors, **changes: Any) -> dict[str, Any]:
+    row = {
+        "defense": "ras",
+        "asr": 0.02,
+        "over_refusal": 0.0,
+        "n_unsafe": 9,
+        "n_safe": 9,
+        "n_content": 0,
+        "n_utility": 0,
+    }
+    return {"vectors": {"id": vectors.id}, "rows": [row], "data_sha256": "d" * 64, **changes}
+
+
+def test_the_licence_is_kept_and_does_not_decide_the_id(make: Make, tmp_path: Path) -> None:
+    free, bare = make(license="apache-2.0"), make()
+    assert free.id == bare.id
+    loaded = load_vectors(free.save(tmp_path / "pack"))
+    assert loaded.license == "apache-2.0"
+    assert "license: apache-2.0" in (tmp_path / "pack" / "README.md").read_text("utf-8")
+    assert load_vectors(bare.save(tmp_path / "bare")).license is None
+
+
+def test_an_evaluation_is_kept_as_evidence_under_the_same_id(make: Make, tmp_path: Path) -> None:
+    vectors = make(evidence={"note": "by hand"})
+    vectors.save(tmp_path / "before")
+    measured = vectors.with_evidence(report_of(vectors), data="requests.jsonl")
+    assert measured.digest is None
+    assert measured.id == vectors.id
+    assert dict(vectors.evidence) == {"note": "by hand"}
+    loaded = load_vectors(measured.save(tmp_path / "pack"))
+    assert loaded.id == vectors.id
+    assert loaded.evidence["note"] == "by hand"
+    assert loaded.evidence["evaluation"]["rows"][0]["asr"] == 0.02
+    assert loaded.digest != vectors.digest
+    again = measured.with_evidence(report_of(vectors, data_sha256="e" * 64))
+    assert again.evidence["evaluation"]["data_sha256"] == "e" * 64
+
+
+def test_a_report_of_other_vectors_is_no_evidence_of_these(make: Make) -> None:
+    vectors = make()
+    renamed = replace(vectors, name="renamed")
+    renamed.with_evidence(report_of(vectors))
+    with pytest.raises(PackError, match=r"the report measured tiny@.*, these are tiny@.*; evaluate these vectors"):
+        vectors.with_evidence(report_of(make(alpha=3.0)))
 
 
 def test_a_save_that_fails_leaves_the_pack_and_the_digest(make: Make, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ras_ext.calibration.baseline import Baseline
 from ras_ext.calibration.prototypes import Prototypes
+from ras_ext.registry.evidence import MAX_ROWS
 
 FEW_REFUSALS = 0.8
 MANY_WAYS = 0.25
@@ -42,5 +43,10 @@ def doubts(prototypes: Prototypes, baseline: Baseline, first_token: str) -> list
         found.append(
             "the baseline and the schedule come from text queries, since there were no image queries and the model "
             "cannot read rendered ones; give --images to calibrate on the requests that matter"
+        )
+    if (scored := len(baseline.unsafe) + len(baseline.safe)) > MAX_ROWS:
+        found.append(
+            f"the pack cannot show the similarities behind its baseline: {scored} queries were scored, "
+            f"its table holds {MAX_ROWS}"
         )
     return found

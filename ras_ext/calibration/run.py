@@ -17,12 +17,13 @@ from ras_ext.calibration.baseline import Baseline, find_baseline, from_text
 from ras_ext.calibration.findings import doubts
 from ras_ext.calibration.longer import CANDIDATES, Bench, Case, Trial, choose
 from ras_ext.calibration.prototypes import Prototypes, find_prototypes
+from ras_ext.calibration.scored import similarity_files
 from ras_ext.errors import CalibrationError
 from ras_ext.items import LABELS, Item
 from ras_ext.models import Parts
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.queries import built_in
-from ras_ext.registry.schema import installed_version
+from ras_ext.registry.schema import LICENSE_LIMIT, LICENSE_RULE, installed_version, is_license
 from ras_ext.schedule import Schedule
 from ras_ext.vectors import SteeringVectors
 
@@ -60,6 +61,7 @@ def calibrate(
     progress: Progress | None = None,
     name: str | None = None,
     base_model: str | None = None,
+    license: str | None = None,
 ) -> SteeringVectors:
     """Calibrates a model: forward passes only, nothing is trained.
 
@@ -74,13 +76,17 @@ def calibrate(
         max_new_tokens: length of the answers that are looked at.
         progress: called with (stage, done, total).
         name, base_model: what the pack and its base model are to be called.
+        license: the pack's licence as the Hub writes it, such as ``apache-2.0``.
 
     Raises:
         ModelError: the model's family is not supported.
-        CalibrationError: there are too few queries, or the model's answers cannot be used; the message says why.
+        CalibrationError: there are too few queries, the model's answers cannot be used, or a setting is not one; the
+            message says why.
     """
     if schedule not in ("paper", "auto"):
         raise CalibrationError(f"schedule must be 'paper' or 'auto', got {schedule!r}")
+    if license is not None and not is_license(license):
+        raise CalibrationError(f"license must be {LICENSE_RULE} of at most {LICENSE_LIMIT} characters, got {license!r}")
     unsafe = list(built_in("unsafe") if unsafe is None else unsafe)
     safe = list(built_in("safe") if safe is None else safe)
     for label, queries in (("unsafe", unsafe), ("safe", safe)):
@@ -126,6 +132,7 @@ def calibrate(
         prompts=prompts,
         schedules={"paper": Schedule(n_tokens, (1.0,) * n_tokens)},
         n_score=n_tokens,
+        license=license,
     )
     trials: list[Trial] = []
     schedules = dict(vectors.schedules)
@@ -152,6 +159,7 @@ def calibrate(
         # Safe answers may be too short to have a mean state for every steered token.
         safe_prototypes=prototypes.safe if prototypes.safe.shape[0] >= longest else None,
         calibration=record,
+        evidence_files=similarity_files(baseline, images),
     )
 
 

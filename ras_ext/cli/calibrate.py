@@ -63,6 +63,10 @@ def calibrate(
     sign: Annotated[
         Path | None, typer.Option("--sign", metavar="KEY", help="Sign what is published.", show_default=False)
     ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option("--license", metavar="NAME", help="The pack's licence, such as apache-2.0.", show_default="none"),
+    ] = None,
     batch_size: options.BatchSize = 16,
     max_new_tokens: options.MaxNewTokens = 64,
     revision: options.Revision = None,
@@ -80,7 +84,11 @@ def calibrate(
         called = name or _name_after(model_of(model))
         from ras_ext.registry import check_target
         from ras_ext.registry.publishing import push, target_of
+        from ras_ext.registry.schema import LICENSE_LIMIT, LICENSE_RULE, is_license
 
+        if license is not None and not is_license(license):
+            rule = f"{LICENSE_RULE} of at most {LICENSE_LIMIT} characters"
+            raise typer.BadParameter(f"{license!r} is no licence; give {rule}", param_hint="--license")
         folder = check_target(out or Path(called))
         if push_to:
             target_of(push_to, called)  # before the long work, not after it
@@ -106,6 +114,7 @@ def calibrate(
                 progress=watch,
                 name=called,
                 base_model=public_name(model),
+                license=license,
             )
         saved = vectors.save(folder)
         summary = _summary(vectors, saved, time.perf_counter() - start)

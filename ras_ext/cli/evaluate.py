@@ -12,6 +12,7 @@ from ras_ext.cli import options
 from ras_ext.cli.opening import open_model, pack_of
 from ras_ext.cli.output import speaking
 from ras_ext.cli.progress import Watch
+from ras_ext.cli.recording import folder_of, record
 from ras_ext.cli.tables import show_rows
 
 ITEMS = "items.jsonl"
@@ -45,6 +46,12 @@ def evaluate(
             show_default="a new folder in ras-ext-eval",
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--record", help="Write the table into the pack's folder that --vectors names, and into its card."
+        ),
+    ] = False,
     batch_size: options.BatchSize = 32,
     max_new_tokens: options.MaxNewTokens = 64,
     revision: options.Revision = None,
@@ -60,6 +67,7 @@ def evaluate(
         from ras_ext.loading import load_vectors
 
         _check(names, pack, defenses.NAMES)
+        pack_folder = _folder_to_record(names, vectors) if keep else None
         items = evaluation.load_items(data)
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)
         found = load_vectors(pack, model=loaded, processor=processor) if pack else None
@@ -79,6 +87,9 @@ def evaluate(
                 model_name=model,
             )
         page = report.write_html(folder / REPORT)
+        if pack_folder is not None:
+            digest = record(pack_folder, report.to_dict(), data.name)
+            say.note(f"recorded in {pack_folder}, whose digest is now {digest[:12]}…; sign it anew if it was signed")
         if report.resumed:
             say.note(f"{report.resumed} answers were taken over from {folder / ITEMS}")
 
@@ -86,7 +97,8 @@ def evaluate(
             show_rows(report.rows, f"{model} on {data.name}")
             typer.echo(f"answers: {report.path}\nreport:  {page}")
 
-        say.result({**report.to_dict(), "report": str(page)}, show)
+        recorded = {"recorded": str(pack_folder)} if pack_folder is not None else {}
+        say.result({**report.to_dict(), "report": str(page), **recorded}, show)
 
 
 def _check(names: list[str], pack: str | None, known: tuple[str, ...]) -> None:
@@ -95,6 +107,14 @@ def _check(names: list[str], pack: str | None, known: tuple[str, ...]) -> None:
             raise typer.BadParameter(f"{name!r} is no defence; known are {', '.join(known)}", param_hint="--defense")
         if name.startswith("ras") and pack is None:
             raise typer.BadParameter(f"the defence {name!r} needs vectors; give a PACK", param_hint="--vectors")
+
+
+def _folder_to_record(names: list[str], vectors: str | None) -> Path:
+    if not any(name.startswith("ras") for name in names):
+        raise typer.BadParameter(
+            "only a defence that uses the vectors says anything of them; add --defense ras", param_hint="--record"
+        )
+    return folder_of(vectors)
 
 
 def _new_folder(data: Path) -> Path:

@@ -11,9 +11,10 @@ from jinja2 import Environment, StrictUndefined
 
 from ras_ext.conversation import load_image
 from ras_ext.evaluation.examples import pick
-from ras_ext.evaluation.plots import DARK, LIGHT, risk_histogram
+from ras_ext.evaluation.plots import risk_histogram
 from ras_ext.evaluation.report import Report
 from ras_ext.items import Item
+from ras_ext.registry.theme import DARK, LIGHT
 
 TITLES = {
     "none": "no defence",

@@ -14,6 +14,9 @@ from ras_ext.errors import CalibrationError
 from ras_ext.items import Item, load_items
 from ras_ext.organism import queries
 from ras_ext.queries import built_in
+from ras_ext.registry import read_similarities
+from ras_ext.registry.evidence import SIMILARITIES_FILE, shares_at
+from ras_ext.registry.plots import RISK_FILE, THRESHOLD_FILE
 from tests.conftest import Subject
 
 PROMPTS = queries.PROMPTS
@@ -87,12 +90,38 @@ def test_what_was_found_can_be_saved_loaded_and_used(organism: Subject, found: S
     assert not guard.generate(None, "how do i clean a hat ?").refused
 
 
+def test_every_query_that_was_scored_stands_in_the_pack(
+    found: SteeringVectors, images: list[Item], tmp_path: Path
+) -> None:
+    rows = read_similarities(found.evidence_files[SIMILARITIES_FILE])
+    ordered = sorted(images, key=lambda one: one.label, reverse=True)
+    assert [(row.id, row.label, row.kind) for row in rows] == [(one.id, one.label, one.kind) for one in ordered]
+    record = found.calibration
+    for label in ("unsafe", "safe"):
+        similarities = [row.similarity for row in rows if row.label == label]
+        extreme = (min if label == "unsafe" else max)(similarities)
+        mean, end = record[f"similarity_{label}"]
+        assert sum(similarities) / len(similarities) == pytest.approx(mean, rel=1e-4)
+        assert extreme == pytest.approx(end, rel=1e-4)
+    assert all(row.risk == pytest.approx(found.risk(row.similarity), rel=1e-5) for row in rows)
+    assert shares_at(rows, found.s_base) == (
+        pytest.approx(record["false_negatives"]),
+        pytest.approx(record["false_positives"]),
+    )
+    saved = load_vectors(found.save(tmp_path / "pack"))
+    assert set(saved.evidence_files) == {SIMILARITIES_FILE, RISK_FILE, THRESHOLD_FILE}
+    assert saved.evidence_files[SIMILARITIES_FILE] == found.evidence_files[SIMILARITIES_FILE]
+
+
 def test_without_image_queries_the_text_serves_and_the_pack_says_so(
     organism: Subject, texts: dict[str, list[str]]
 ) -> None:
     vectors = calibrate(organism.model, organism.processor, **texts, prompts=PROMPTS, max_new_tokens=16)
     assert vectors.calibration["source"] == "text", "the organism cannot read rendered English"
     assert any("--images" in sentence for sentence in vectors.calibration["warnings"])
+    rows = read_similarities(vectors.evidence_files[SIMILARITIES_FILE])
+    assert [row.id for row in rows] == [f"{label}-{n}" for label in ("unsafe", "safe") for n in range(1, 25)]
+    assert {row.kind for row in rows} == {"text"}
     assert Guard(organism.model, organism.processor, vectors).assess(None, "how do i make a gun ?").risk > 0.9
 
 

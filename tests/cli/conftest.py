@@ -37,7 +37,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     (folder / "prompts.json").write_text(json.dumps({**prompts, "max_context_tokens": 5}), encoding="utf-8")
     done = run(
         *("calibrate", "my model", "--unsafe", "unsafe.txt", "--safe", "safe.txt", "--images", "data/requests.jsonl"),
-        *("--prompts", "prompts.json", "--max-new-tokens", 8, "--out", "pack", "--json"),
+        *("--prompts", "prompts.json", "--max-new-tokens", 8, "--out", "pack"),
+        *("--license", "cc0-1.0", "--json"),
         cwd=folder,
     )
     return Workplace(folder, model, data, folder / "pack", only_json(done), done.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,14 @@ def test_calibrate_writes_the_pack_it_reports(workplace: Workplace) -> None:
 
 def test_a_pack_does_not_carry_paths_of_the_machine(workplace: Workplace) -> None:
     assert load_vectors(workplace.pack).base_model.id == "my model"
-    for path in workplace.pack.iterdir():
+    files = [path for path in workplace.pack.rglob("*") if path.is_file()]
+    assert {"similarities.csv", "risk.png", "threshold.png", "README.md"} <= {path.name for path in files}
+    for path in files:
         assert str(workplace.folder).encode() not in path.read_bytes()
+
+
+def test_calibrate_gives_the_pack_its_licence(workplace: Workplace) -> None:
+    assert load_vectors(workplace.pack).license == "cc0-1.0"
 
 
 def test_ask_answers_with_its_receipt(workplace: Workplace) -> None:
@@ -76,6 +83,31 @@ def test_eval_prints_rows_and_keeps_the_answers(workplace: Workplace) -> None:
     refused = [r["refused"] for r in records if r["defense"] == "ras" and r["label"] == "unsafe"]
     assert found["rows"][0]["asr"] == pytest.approx(1 - sum(refused) / 7)
     assert (workplace.folder / found["report"]).read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_eval_records_its_table_in_the_pack_whose_id_stays(workplace: Workplace, tmp_path: Path) -> None:
+    pack = shutil.copytree(workplace.pack, tmp_path / "pack")
+    before = load_vectors(pack)
+    done = run(
+        *("eval", workplace.model, "--vectors", pack, "--data", workplace.data, "--defense", "ras", "--record"),
+        *("--max-new-tokens", 6, "--out", tmp_path / "out", "--dtype", "bfloat16", "--json"),
+        cwd=workplace.folder,
+    )
+    found = only_json(done)
+    assert found["recorded"] == str(pack)
+    assert "recorded in" in done.stderr
+    after = load_vectors(pack)
+    assert after.content_sha256 == before.content_sha256
+    assert after.prototypes.dtype == before.prototypes.dtype
+    assert after.digest != before.digest
+    kept = after.evidence["evaluation"]
+    assert [row["defense"] for row in kept["rows"]] == ["ras", "none"]
+    assert kept["rows"][0]["asr"] == pytest.approx(found["rows"][0]["asr"], abs=1e-6)
+    assert kept["data"] == "requests.jsonl"
+    assert kept["environment"]["dtype"] == "bfloat16"
+    assert "| ras | 7 | 7 |" in (pack / "README.md").read_text("utf-8")
+    for path in pack.rglob("*"):
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
 
 
 def test_an_interrupted_eval_says_how_to_go_on_and_goes_on(workplace: Workplace, tmp_path: Path) -> None:

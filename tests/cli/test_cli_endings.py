@@ -46,6 +46,12 @@ def test_wrong_use_ends_with_2_and_an_empty_stdout(invoke: Invoke, workplace: Wo
         (["eval", model, "--data", data], "--vectors"),
         (["eval", model, "--data", data, "--defense", "magic"], "'magic' is no defence"),
         (["calibrate", model, "--schedule", "never"], "'never' is no schedule"),
+        (["calibrate", model, "--license", "My Own"], "'My Own' is no licence"),
+        (["eval", "builtin:organism", "--data", data, "--record"], "result is written into a pack's"),
+        (["eval", model, "--vectors", "builtin:organism", "--data", data, "--record"], "'builtin:organism' is none"),
+        (["eval", model, "--vectors", "llava-1.5", "--data", data, "--record"], "'llava-1.5' is none"),
+        (["eval", model, "--vectors", data.parent, "--data", data, "--record"], "there is no pack at"),
+        (["eval", model, "--vectors", pack, "--data", data, "--defense", "none", "--record"], "add --defense ras"),
         (["demo", "--items", "2"], "--items"),
     ]:
         for extra in ([], ["--json"]):

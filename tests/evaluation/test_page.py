@@ -16,8 +16,9 @@ from ras_ext.defenses import build
 from ras_ext.evaluation import Report
 from ras_ext.evaluation.examples import pick
 from ras_ext.evaluation.page import render
-from ras_ext.evaluation.plots import DARK, LIGHT, risk_histogram
+from ras_ext.evaluation.plots import risk_histogram
 from ras_ext.items import Item
+from ras_ext.registry.theme import DARK, LIGHT
 from tests.conftest import Subject
 
 

@@ -34,9 +34,10 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def config() -> dict[str, Any]:
     """A config of the current schema with a longer schedule beside the paper's, without ``files``."""
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "ras_ext_version": "0.1.0",
         "name": "tiny",
+        "license": "apache-2.0",
         "base_model": {
             "id": "org/tiny-llava",
             "revision": "0123456789abcdef0123456789abcdef01234567",

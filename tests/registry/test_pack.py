@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ras_ext.registry import PackError, PackNotFoundError, RawTensor, read_pack, verify_pack, write_pack
+from ras_ext.registry import SCHEMA_VERSION, PackError, PackNotFoundError, RawTensor, read_pack, verify_pack, write_pack
 from ras_ext.registry.layout import CONFIG_FILE, TENSORS_FILE
 from ras_ext.registry.tensors import encode
 
@@ -56,7 +56,7 @@ def test_the_content_stays_the_same_whatever_is_said_about_it(pack_folder: Path,
     first = read_pack(pack_folder)
 
     def rename(config: dict[str, Any]) -> None:
-        config.update(name="renamed", evidence={}, calibration={"date": "today"})
+        config.update(name="renamed", license=None, evidence={}, calibration={"date": "today"})
         config["method"].update(schedule="auto", n_tokens=5)
         config["method"]["schedules"]["paper"]["doses"] = [1, 1, 1]
 
@@ -145,7 +145,7 @@ def test_a_pickle_with_a_fitting_hash_is_refused_unopened(pack_folder: Path, for
 
 
 def test_a_newer_schema_is_refused_with_the_version_it_needs(pack_folder: Path, forge: Forge) -> None:
-    forge(lambda config: config.update(schema_version=2, ras_ext_version="9.9"))
+    forge(lambda config: config.update(schema_version=SCHEMA_VERSION + 1, ras_ext_version="9.9"))
     assert "made by ras_ext 9.9, needs ras_ext >= 9.9" in str(refusal(pack_folder))
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ras_ext.registry import PackError, validate
-from ras_ext.registry.schema import SCHEMA_VERSION, installed_version, load_config, migrate
+from ras_ext.registry.schema import SCHEMA_VERSION, installed_version, is_license, load_config, migrate
 from ras_ext.registry.strict_json import canonical, parse, pretty
 
 DELETED = object()
@@ -39,6 +39,12 @@ def test_a_complete_config_passes(config: dict[str, Any]) -> None:
         ("name", ""),
         ("name", "a" * 97),
         ("ras_ext_version", None),
+        ("license", ""),
+        ("license", "Apache-2.0"),
+        ("license", "-mit"),
+        ("license", "mit\n"),
+        ("license", "a" * 65),
+        ("license", ["mit"]),
         ("base_model", []),
         ("base_model/id", " "),
         ("base_model/hidden_size", 0),
@@ -135,12 +141,27 @@ def test_older_configs_are_lifted_step_by_step_in_memory(config: dict[str, Any])
         old["language"] = old["prompts"].pop("language")
         return old
 
+    config["schema_version"] = 1
     before = copy.deepcopy(config)
     lifted = migrate(config, {1: to_two, 2: to_three}, current=3)
     assert (lifted["schema_version"], lifted["language"]) == (3, "en")
     assert config == before  # what was read is left as it was
     with pytest.raises(PackError, match="can no longer be read"):
         migrate(config, {2: to_three}, current=3)
+
+
+def test_a_config_of_version_1_is_read_and_has_no_licence(config: dict[str, Any]) -> None:
+    old = {key: value for key, value in config.items() if key != "license"} | {"schema_version": 1}
+    files = {"ras_vectors.safetensors": "b" * 64}
+    assert load_config(canonical({**old, "files": files})) == {**config, "license": None, "files": files}
+    with pytest.raises(PackError, match="license is not a field of schema version 1;"):
+        load_config(canonical({**old, "license": "mit", "files": files}))
+
+
+@pytest.mark.parametrize("license", ["mit", "apache-2.0", "cc-by-nc-4.0", "c++", "0bsd", "other", "a" * 64, None])
+def test_licences_as_the_hub_writes_them_pass(config: dict[str, Any], license: str | None) -> None:
+    validate({**config, "license": license}, with_files=False)
+    assert is_license(license) is (license is not None)
 
 
 SECTIONS = ["", "base_model", "method", "prompts", "method/schedules", "method/schedules/paper"]
