@@ -47,7 +47,7 @@ def card_text(config: Mapping[str, Any], members: Collection[str] = ()) -> str:
         "## Base model\n\n" + base_model_table(base_model),
         "## Thresholds\n\n" + thresholds_table(config["method"]),
         "## Calibration\n\n" + calibration_tables(config["calibration"]),
-        "## Evidence\n\n" + _evidence(config["evidence"], members),
+        "## Evidence\n\n" + evidence_section(config["evidence"], members),
     ]
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
 
@@ -79,7 +79,8 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _evidence(evidence: Mapping[str, Any], members: Collection[str]) -> str:
+def evidence_section(evidence: Mapping[str, Any], members: Collection[str] = ()) -> str:
+    """What was measured of answers, and the plots among ``members``; as Markdown."""
     rest = dict(evidence)
     parts = []
     known = evaluation_table(rest[KEY]) if isinstance(rest.get(KEY), Mapping) else None

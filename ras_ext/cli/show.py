@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ras_ext.cli import options
 from ras_ext.cli.output import speaking
-from ras_ext.cli.tables import show_pairs
+from ras_ext.cli.tables import show_markdown, show_pairs
 
 if TYPE_CHECKING:
     from ras_ext.registry import Opened
@@ -43,6 +43,9 @@ def show(
 
 
 def _show(opened: Opened, signed: bool) -> None:
+    from ras_ext.registry.card import evidence_section
+    from ras_ext.registry.card_tables import calibration_tables
+
     pack = opened.pack
     config = pack.config
     model, method, prompts = config["base_model"], config["method"], config["prompts"]
@@ -54,6 +57,7 @@ def _show(opened: Opened, signed: bool) -> None:
             ("", f"{model['architecture']}: {sizes}"),
             ("from", where),
             ("digest", pack.digest),
+            ("licence", config["license"] or "none given"),
             ("signed", "yes (`ras-ext verify --trusted-key FILE` checks by whom)" if signed else "no"),
             ("files", ", ".join(["ras_config.json", *sorted(config["files"])])),
         ],
@@ -79,8 +83,8 @@ def _show(opened: Opened, signed: bool) -> None:
         "How it judges and steers",
     )
     show_pairs([(name, str(prompts[name])) for name in prompts], "Prompts")
-    for heading, rows in (("Calibration", config["calibration"]), ("Evidence", config["evidence"])):
-        show_pairs(list(_flat(rows)) or [("", "none recorded")], heading)
+    show_markdown(calibration_tables(config["calibration"]), "Calibration")
+    show_markdown(evidence_section(config["evidence"]), "Evidence")
 
 
 def _risk(method: Mapping[str, Any], similarity: float) -> float:
@@ -89,23 +93,3 @@ def _risk(method: Mapping[str, Any], similarity: float) -> float:
 
 def _grid(base: float) -> list[float]:
     return [max(0.0, base - 0.2), max(0.0, base - 0.1), base, min(1.0, base + 0.1), min(1.0, base + 0.2)]
-
-
-def _flat(rows: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    flat: list[tuple[str, str]] = []
-    for key, value in rows.items():
-        name = f"{prefix}{key.replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{name} · ")
-        elif isinstance(value, (list, tuple)):
-            short = len(value) <= 8 and not any(isinstance(item, (Mapping, list, tuple)) for item in value)
-            flat.append((name, ", ".join(map(_short, value)) if short else f"{len(value)} entries"))
-        else:
-            flat.append((name, _short(value)))
-    return flat
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -49,5 +49,14 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], heading: str
     Console().print(table)
 
 
+def show_markdown(text: str, heading: str) -> None:
+    """Prints a part of a card: its tables and lists, as a terminal can show them."""
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print(f"\n[italic]{escape(heading)}[/italic]")
+    console.print(Markdown(text))
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
