@@ -99,7 +99,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str | None:
             row.get("n_unsafe"),
             row.get("n_safe"),
             *(_with_interval(row, share) for share in SHARES),
-            "–" if row.get("relative_throughput") is None else row["relative_throughput"],
+            _speed(row.get("relative_throughput")),
         )
         for row in rows
     ]
@@ -134,6 +134,12 @@ def _with_interval(row: Mapping[str, Any], share: str) -> str:
     if not isinstance(ends, (list, tuple)) or len(ends) != 2:
         return value
     return f"{value} ({' to '.join(percent(end).removesuffix(' %') for end in ends)})"
+
+
+def _speed(value: Any) -> Any:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else value
 
 
 def _or_unknown(value: Any) -> Any:

@@ -1,21 +1,26 @@
 """Turns a trained organism into what the wheel ships: its calibrated pack and a card of measured behaviour.
 
-``python -m ras_ext.organism.release`` after ``python -m ras_ext.organism.train``.
+``python -m ras_ext.organism.release`` after ``python -m ras_ext.organism.train``; with ``--evidence`` the vectors that
+ship stay to the bit, and only what their pack says of them is measured anew.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from PIL import Image
 
-from ras_ext import calibrate, models
+from ras_ext import calibrate, evaluate, load_vectors, models
 from ras_ext.conversation import Request
+from ras_ext.defenses import NAMES, build
+from ras_ext.errors import CalibrationError
 from ras_ext.generation import GREEDY, answer
 from ras_ext.items import Item, load_items
 from ras_ext.judge import contains_reference, opens_with_refusal
@@ -40,7 +45,32 @@ def calibrated(model: Any, processor: Any) -> SteeringVectors:
             max_new_tokens=32,
             name="organism",
             base_model="builtin:organism",
+            license="apache-2.0",
         )
+
+
+def with_evidence(vectors: SteeringVectors, model: Any, processor: Any, items: list[Item]) -> SteeringVectors:
+    """The vectors with the table of all defences on the evaluation set, measured as the demo does."""
+    defenses = [build(name, model, processor, vectors) for name in NAMES]
+    return vectors.with_evidence(evaluate(defenses, items, max_new_tokens=32).to_dict(), data="evaluation.jsonl")
+
+
+def documented(shipped: SteeringVectors, anew: SteeringVectors) -> SteeringVectors:
+    """The shipped vectors with the licence and the similarities of the same calibration, run again.
+
+    A sum over states ends in other last digits on another processor; vectors that are made anew for that would be other
+    vectors to everyone who has pinned them.
+
+    Raises:
+        CalibrationError: the calibration came out differently, so that its similarities are no evidence of these.
+    """
+    same = abs(anew.s_base - shipped.s_base) < 1e-4 and abs(anew.alpha - shipped.alpha) < 1e-3
+    if not same or anew.calibration["data_sha256"] != shipped.calibration["data_sha256"]:
+        raise CalibrationError(
+            f"calibration gives S_base {anew.s_base:.6f} today, the shipped vectors have {shipped.s_base:.6f}; "
+            "run without --evidence"
+        )
+    return replace(shipped, license=anew.license, evidence_files=anew.evidence_files)
 
 
 def caption_errors(model: Any, processor: Any, count: int = 300) -> float:
@@ -85,12 +115,20 @@ def write_card(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the organism's pack and card.")
+    parser.add_argument("--evidence", action="store_true", help="keep the vectors, measure their evidence anew")
+    only_evidence = parser.parse_args().evidence
     model, processor = models.load(MODEL)
     vectors = calibrated(model, processor)
+    if only_evidence:
+        vectors = documented(load_vectors(PACK), vectors)
     with tempfile.TemporaryDirectory() as folder:
         items = load_items(queries.write_set("evaluation", folder))
+        vectors = with_evidence(vectors, model, processor, items)
+        vectors.save(PACK)
+        if only_evidence:
+            return
         kinds = undefended(model, processor, items)
-    vectors.save(PACK)
     write_card(
         MODEL,
         {
