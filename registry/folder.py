@@ -31,7 +31,7 @@ from .paths import expanded
 from .schema import SHA256, installed_version
 from .source import Source
 from .store import REVISION, Store
-from .swap import staged
+from .swap import fill, staged
 from .trust import Requirement
 from .versions import Found, Published, Version
 
@@ -283,9 +283,7 @@ class FolderRegistry:
                 return
             try:
                 with staged(target) as stage:
-                    for member, data in members.items():
-                        (stage / member).parent.mkdir(parents=True, exist_ok=True)
-                        (stage / member).write_bytes(data)
+                    fill(stage, members)
             except OSError as error:
                 raise self._failed(error) from error
             return

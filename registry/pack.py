@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from . import strict_json, tensors
-from .card import card_text
 from .errors import PackError
-from .layout import CARD_FILE, CONFIG_FILE, TENSORS_FILE, TOTAL_LIMIT, check_member, read_member, unlisted
+from .layout import CARD_FILE, CONFIG_FILE, TENSORS_FILE, TOTAL_LIMIT, read_member, unlisted
 from .paths import expanded
-from .plots import with_plots
 from .schema import load_config, validate
-from .swap import check_target, staged
+from .swap import check_target, fill, staged
 from .tensors import RawTensor
 
 
@@ -50,10 +48,7 @@ class Pack:
 
     def copy_to(self, folder: Path) -> None:
         """Write the files as they were read and checked, whatever lies at ``path`` by now."""
-        for name, data in self.members.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        fill(folder, self.members)
 
     def at(self, path: Path) -> Pack:
         """The same pack under another path."""
@@ -90,6 +85,9 @@ def write_pack(
     them; a README.md among them replaces the generated card. A pack that stood there is replaced in one step. Raises
     PackError, with the folder as it was before.
     """
+    from .card import card_text  # needed to write only: loading a pack is to be quick
+    from .plots import with_plots
+
     validate(config, with_files=False)
     target = check_target(folder)
     method = config["method"]
@@ -100,11 +98,7 @@ def write_pack(
     validate(complete)
     try:
         with staged(target) as stage:
-            for name, data in members.items():
-                path = stage / check_member(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-            (stage / CONFIG_FILE).write_bytes(strict_json.pretty(complete))
+            fill(stage, {**members, CONFIG_FILE: strict_json.pretty(complete)})
             written = read_pack(stage)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -116,14 +110,29 @@ def write_pack(
 
 def read_pack(folder: str | os.PathLike[str]) -> Pack:
     """Read and check a pack. Raises PackNotFoundError if there is none, PackError if anything about it is wrong."""
+    return check_members(expanded(folder), read_members(folder))
+
+
+def read_members(folder: str | os.PathLike[str]) -> dict[str, bytes]:
+    """The files of a pack, its config first, within their limits and compared with nothing yet. Raises PackError."""
     path = expanded(folder)
     raw = read_member(path, CONFIG_FILE)
-    config = load_config(raw)
     members: dict[str, bytes] = {CONFIG_FILE: raw}
-    for name, expected in config["files"].items():
-        members[name] = read_checked(path, name, expected)
-        if sum(map(len, members.values())) > TOTAL_LIMIT:
+    total = len(raw)
+    for name in load_config(raw)["files"]:
+        members[name] = read_member(path, name)
+        total += len(members[name])
+        if total > TOTAL_LIMIT:
             raise PackError(f"the pack {path} has more than {TOTAL_LIMIT} bytes in all; leave out some evidence")
+    return members
+
+
+def check_members(path: Path, members: Mapping[str, bytes]) -> Pack:
+    """The pack that lies in ``path`` and has been read. Raises PackError if anything about it is wrong."""
+    raw = members[CONFIG_FILE]
+    config = load_config(raw)
+    for name, expected in config["files"].items():
+        _compare(path, name, members[name], expected)
     found = tensors.decode(members[TENSORS_FILE])
     tensors.check_tensors(found, config)
     return Pack(path, config, found, members, hashlib.sha256(raw).hexdigest())
@@ -132,12 +141,7 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
 def read_checked(folder: Path, name: str, sha256: str) -> bytes:
     """One file of a pack, compared with its sha256 (hex). Raises PackError."""
     data = read_member(folder, name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise PackError(
-            f"{name} in the pack {folder} was changed or cut short: its sha256 is {found[:12]}…, "
-            f"{CONFIG_FILE} says {sha256[:12]}…; take the pack again from where it came, or save it anew"
-        )
+    _compare(folder, name, data, sha256)
     return data
 
 
@@ -178,6 +182,15 @@ def content_sha256(config: Mapping[str, Any], tensor_sha256: Mapping[str, str]) 
         "tensors": tensor_sha256,
     }
     return hashlib.sha256(strict_json.canonical(_as_floats(parts))).hexdigest()
+
+
+def _compare(folder: Path, name: str, data: bytes, sha256: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise PackError(
+            f"{name} in the pack {folder} was changed or cut short: its sha256 is {found[:12]}…, "
+            f"{CONFIG_FILE} says {sha256[:12]}…; take the pack again from where it came, or save it anew"
+        )
 
 
 def _as_floats(value: Any) -> Any:

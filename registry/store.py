@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,9 +22,9 @@ from urllib.parse import quote, unquote
 from . import strict_json
 from .errors import PackError, RegistryError
 from .layout import SIGNATURE_FILE, read_signature
-from .pack import Pack, read_pack
+from .pack import Pack, check_members, read_members
 from .source import Source
-from .swap import staged
+from .swap import fill, flush, staged
 from .trust import Requirement
 
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -60,15 +61,17 @@ class Store:
 
         Raises PackError (damaged), SignatureError (``requirement`` not met), RegistryError (it cannot be written).
         """
-        pack = read_pack(folder)
-        signature = read_signature(folder)
-        requirement.check(pack, signature)
+        members, signature = read_members(folder), read_signature(folder)
+        kept = members if signature is None else {**members, SIGNATURE_FILE: signature}
         target = self.root / source.key / revision
         try:
             with staged(target) as stage:
-                pack.copy_to(stage)
-                if signature is not None:
-                    (stage / SIGNATURE_FILE).write_bytes(signature)
+                # The disk is slow and so are the checks: both at once. What is refused goes with the stage.
+                with ThreadPoolExecutor(1) as beside:
+                    written = beside.submit(_write_down, stage, kept)
+                    pack = check_members(folder, members)
+                    requirement.check(pack, signature)
+                written.result()
             _write(target.parent / _SOURCE, {"repo": source.repo, "url": source.url})
         except OSError as error:
             raise RegistryError(
@@ -101,6 +104,11 @@ class Store:
                 if REVISION.fullmatch(folder.name):
                     names = [name for name, known in refs.items() if known and known.revision == folder.name]
                     yield source, folder, names
+
+
+def _write_down(stage: Path, kept: Mapping[str, bytes]) -> None:
+    fill(stage, kept)
+    flush(stage)
 
 
 def _read_ref(path: Path) -> Kept | None:

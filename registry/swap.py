@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,12 +51,20 @@ def staged(target: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
-        _flush(stage)
+        flush(stage)
         put_in_place(stage, target)
         _flush_folder(target.parent)
     finally:
         # After an exchange the stage holds what stood at the target before.
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def fill(folder: Path, members: Mapping[str, bytes]) -> None:
+    """Write files (path inside the folder → bytes). Raises OSError."""
+    for name, data in members.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _sweep(parent: Path) -> None:
@@ -105,7 +113,8 @@ def _replace_in_two_steps(stage: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
+    """Wait until the disk holds a folder and all that is in it. Raises OSError."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
