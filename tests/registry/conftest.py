@@ -153,3 +153,16 @@ def another_pack(tmp_path: Path, config: dict[str, Any], tensors: dict[str, RawT
         return write_pack(folder, changed, tensors, extra or {f"evidence/{gamma}.txt": b"measured\n"}).path
 
     return make
+
+
+@pytest.fixture
+def large_pack(tmp_path: Path, config: dict[str, Any], tensors: dict[str, RawTensor]) -> Callable[[int], Path]:
+    """Makes a sound pack for a model of so many words; its mixture takes four bytes for each."""
+
+    def make(vocabulary: int) -> Path:
+        mixture = np.random.default_rng(1).random(vocabulary).astype("<f4")
+        changed = {**config, "base_model": {**config["base_model"], "vocab_size": vocabulary}}
+        grown = {**tensors, "prototype_mixture": RawTensor("F32", mixture.shape, mixture.tobytes())}
+        return write_pack(tmp_path / f"large-{vocabulary}", changed, grown).path
+
+    return make

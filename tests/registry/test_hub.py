@@ -8,12 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hub.client import Client
 from hub.process import Hub
-
-from ras_ext.registry import RawTensor, write_pack
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -178,18 +175,10 @@ def test_a_file_that_is_too_large_is_not_even_asked_for(hub: Hub, client: Client
 
 
 def test_large_tensors_go_beside_git_and_come_back(
-    hub: Hub, client: Client, client_of: Callable[..., Client], config: dict, tmp_path: Path
+    hub: Hub, client: Client, client_of: Callable[..., Client], large_pack: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """More than a megabyte: the client uploads by LFS and downloads from the address it is sent to."""
-    hidden, vocabulary = 4096, 300_000
-    config["base_model"].update(hidden_size=hidden, vocab_size=vocabulary)
-    rng = np.random.default_rng(1)
-    tensors = {
-        "prototypes": rng.standard_normal((5, hidden)).astype("<f4"),
-        "prototype_mixture": rng.random(vocabulary).astype("<f4"),
-    }
-    raw = {name: RawTensor("F32", values.shape, values.tobytes()) for name, values in tensors.items()}
-    folder = write_pack(tmp_path / "large", config, raw).path
+    folder = large_pack(300_000)
     pushed = client("push", folder, "team/lfs")
     assert any(e.lfs for e in hub.api().model_info("team/lfs", files_metadata=True).siblings)
     fresh = client_of(HF_HOME=str(tmp_path / "fresh"))

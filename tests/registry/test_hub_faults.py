@@ -50,6 +50,18 @@ def test_a_connection_cut_at_every_quarter_is_taken_up_again(
     assert len(asked) == 2
 
 
+def test_a_large_file_goes_on_where_it_stopped(
+    hub: Hub, client: Client, fresh: Client, large_pack: Callable[[int], Path]
+) -> None:
+    """The client keeps what has come in pieces of ten megabytes."""
+    pushed = client("push", large_pack(3_000_000), "team/resumed")
+    hub.forget()
+    hub.fault("GET /_lfs/", cut_after=11_000_000)
+    assert fresh("open", "team/resumed")["digest"] == pushed["digest"]
+    asked = [entry for entry in hub.log() if entry["path"].startswith("/_lfs/") and entry["method"] == "GET"]
+    assert [(entry["status"], entry["range"]) for entry in asked] == [(200, None), (206, f"bytes={10 * 2**20}-")]
+
+
 @pytest.mark.parametrize("quarter", [0, 1, 2, 3])
 def test_a_connection_that_is_always_cut_leaves_the_old_pack(
     hub: Hub,
