@@ -6,8 +6,9 @@ The stages of the method call this with greedy settings, the final answer with w
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ GREEDY: dict[str, Any] = {
 }
 
 
+# (requests, settings of generate) → (what generate returns, the prompts' width)
+Run = Callable[..., tuple[Any, int]]
 _PART = "{'type':"
 
 
@@ -143,10 +146,15 @@ def answer(
     processor: Any,
     requests: Sequence[Request],
     *,
+    run: Run | None = None,
     max_new_tokens: int = 128,
     **settings: Any,
 ) -> list[Answer]:
-    """Answers one batch, one answer a request. `settings` go to ``generate`` unchanged."""
-    rows, prompt = generate(model, processor, requests, max_new_tokens=max_new_tokens, **settings)
+    """Answers one batch, one answer a request. `settings` go to ``generate`` unchanged.
+
+    `run` goes on from what is prefilled already (:mod:`ras_ext.prefix`); without it the whole prompts are run.
+    """
+    whole: Run = partial(generate, model, processor)
+    rows, prompt = (run or whole)(requests, max_new_tokens=max_new_tokens, **settings)
     rows = getattr(rows, "sequences", rows)
     return decode(model, processor, rows[:, prompt:])

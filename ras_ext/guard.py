@@ -23,12 +23,15 @@ from ras_ext.errors import InputError, ModelError
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.loading import load_vectors
+from ras_ext.prefix import SharedPrefix, share
+from ras_ext.reformulate import looking, reformulate
 from ras_ext.risk import Risk, assess
 from ras_ext.schedule import Schedule
 from ras_ext.steer import LogitsCarrier, StateCarrier
 from ras_ext.vectors import SteeringVectors
 
 CARRIERS = ("state", "logits")
+PREFILLS = ("shared", "separate")
 
 # generate() settings under which step n is not one forward pass of one row, or which replace the guard's own input.
 _REFUSED = {
@@ -56,6 +59,7 @@ class GuardedAnswer:
         steps: number of steered tokens.
         schedule, carrier, vectors: name of the schedule, how the dose was carried, id of the vectors.
         regions: attention and risk per image region; None unless asked for.
+        image_prefills: how often the image was run through the model: once where its stages could share that.
         seconds: wall time of the whole batch this answer was part of.
     """
 
@@ -65,6 +69,7 @@ class GuardedAnswer:
     visual_context: str
     steps: int
     regions: None
+    image_prefills: int
     tokens: int
     refused: bool
     dose: tuple[float, ...]
@@ -88,6 +93,8 @@ class Guard:
         carrier: ``"state"`` steers at the last norm, ``"logits"`` as a logits processor; equal for linear heads.
         schedule: a schedule of the vectors by name, or one's own; ``None`` takes the vectors' default.
         allow_mismatch: fingerprint fields that may differ between pack and model.
+        prefill: ``"shared"`` runs each image through the model once for all stages, where its cache allows that (else,
+            and with ``"separate"``, every stage runs its whole prompt).
 
     Raises:
         ModelError: the model's family is unknown or lacks a part.
@@ -103,7 +110,10 @@ class Guard:
         carrier: str = "state",
         schedule: str | Schedule | None = None,
         allow_mismatch: Sequence[str] = (),
+        prefill: str = "shared",
     ) -> None:
+        if prefill not in PREFILLS:
+            raise InputError(f"prefill must be one of {', '.join(PREFILLS)}, got {prefill!r}")
         if carrier not in CARRIERS:
             raise InputError(f"carrier must be one of {', '.join(CARRIERS)}, got {carrier!r}")
         self.parts = models.read(model)
@@ -112,6 +122,7 @@ class Guard:
         self.processor = processor
         self.vectors = vectors if schedule is None else vectors.with_schedule(schedule)
         self.carrier = carrier
+        self.prefill = prefill
 
     @classmethod
     def from_pretrained(
@@ -133,7 +144,10 @@ class Guard:
 
     def assess_batch(self, requests: Sequence[Request]) -> list[Risk]:
         """Stages 1 and 2 only."""
-        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        shared = self._share(requests)
+        similarity, risk, contexts = assess(
+            self.model, self.processor, requests, self.vectors, run=shared.run if shared else None
+        )
         rows = zip(risk.tolist(), similarity.tolist(), contexts, strict=True)
         return [Risk(*row) for row in rows]
 
@@ -163,21 +177,28 @@ class Guard:
         """
         start = time.perf_counter()
         self._refuse(settings)
-        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        shared = self._share(requests)
+        similarity, risk, contexts = assess(
+            self.model, self.processor, requests, self.vectors, run=shared.run if shared else None
+        )
+        run = shared.run if shared and not self._other_cache(settings) else None
+        # The risk goes from one stage to the next without the host ever waiting for it.
         carrier: AbstractContextManager[Any] = nullcontext()
         if self.carrier == "state":
-            carrier = self.steering(risk)
+            carrier = StateCarrier(self.parts, self.vectors, risk)
         else:
             settings["logits_processor"] = LogitsProcessorList(
-                [*self.logits_processor(risk), *(settings.get("logits_processor") or [])]
+                [LogitsCarrier(self.parts, self.vectors, risk), *(settings.get("logits_processor") or [])]
             )
         with carrier:
-            answers = answer(self.model, self.processor, requests, max_new_tokens=max_new_tokens, **settings)
+            answers = answer(self.model, self.processor, requests, run=run, max_new_tokens=max_new_tokens, **settings)
         if self.carrier == "logits" and not settings["logits_processor"][0].ran:
             raise ModelError("the defence was on but generate never called its logits processor: nothing was steered")
         seconds = time.perf_counter() - start
+        prefills = 3 if shared is None else 1 if run else 2
         guarded = []
-        for one, r, s, context in zip(answers, risk.tolist(), similarity.tolist(), contexts, strict=True):
+        found = zip(requests, answers, risk.tolist(), similarity.tolist(), contexts, strict=True)
+        for request, one, r, s, context in found:
             steps = min(len(self.vectors.doses), one.tokens + one.ended) if r > 0 else 0
             guarded.append(
                 GuardedAnswer(
@@ -187,6 +208,7 @@ class Guard:
                     visual_context=context,
                     steps=steps,
                     regions=None,
+                    image_prefills=prefills if request.has_image else 0,
                     tokens=one.tokens,
                     refused=opens_with_refusal(one.text),
                     dose=tuple(r * dose for dose in self.vectors.doses[:steps]),
@@ -210,6 +232,26 @@ class Guard:
         """Answers one request; see :meth:`generate_batch`."""
         request = Request.of(image, text, history)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
+
+    def _share(self, requests: Sequence[Request]) -> SharedPrefix | None:
+        """What the stages have in common, prefilled; None where there is no image or the model cannot share it."""
+        if self.prefill == "separate" or not any(request.has_image for request in requests):
+            return None
+        prompts = self.vectors.prompts
+        judged = [reformulate(request, "", prompts) for request in requests]
+        return share(self.model, self.processor, requests, [looking(requests, prompts), judged])
+
+    def _other_cache(self, settings: dict[str, Any]) -> bool:
+        """Whether the answer is to be written with a cache of another kind or form than the one that is shared."""
+        config = settings.get("generation_config") or self.model.generation_config
+
+        def chosen(name: str) -> Any:
+            return settings.get(name, getattr(config, name, None))
+
+        if any(settings.get(name) is not None for name in ("past_key_values", "max_length", "min_length")):
+            return True
+        beams = (chosen("num_beams") or 1) > 1
+        return beams or bool(chosen("cache_implementation")) or chosen("use_cache") is False
 
     def _risk(self, risk: float | Sequence[float] | torch.Tensor) -> torch.Tensor:
         given = torch.as_tensor(risk, dtype=torch.float32).reshape(-1)

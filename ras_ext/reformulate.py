@@ -10,20 +10,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from ras_ext.conversation import Request
-from ras_ext.generation import GREEDY, answer
+from ras_ext.generation import GREEDY, Run, answer
 from ras_ext.prompts import Prompts
 
 
-def visual_contexts(model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts) -> list[str]:
+def visual_contexts(
+    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, run: Run | None = None
+) -> list[str]:
     """One sentence of visual context per request, ``""`` for requests without an image."""
-    seen = [index for index, request in enumerate(requests) if request.has_image]
+    # What is prefilled has all rows: the few without an image are run along and not listened to.
+    seen = [index for index, request in enumerate(requests) if request.has_image or run]
     contexts = [""] * len(requests)
-    if seen:
-        looking = [requests[index].alone(prompts.visual_context) for index in seen]
-        sentences = answer(model, processor, looking, **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
+    if any(request.has_image for request in requests):
+        asked = looking([requests[index] for index in seen], prompts)
+        sentences = answer(model, processor, asked, run=run, **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
         for index, sentence in zip(seen, sentences, strict=True):
-            contexts[index] = sentence.text
+            contexts[index] = sentence.text if requests[index].has_image else ""
     return contexts
+
+
+def looking(requests: Sequence[Request], prompts: Prompts) -> list[Request]:
+    """The prompts of this stage: the images, and the question what in them matters."""
+    return [request.alone(prompts.visual_context) for request in requests]
 
 
 def reformulate(request: Request, visual_context: str, prompts: Prompts) -> Request:

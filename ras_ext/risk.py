@@ -13,6 +13,7 @@ import torch
 
 from ras_ext import ops
 from ras_ext.conversation import Request
+from ras_ext.generation import Run
 from ras_ext.prompts import Prompts
 from ras_ext.reformulate import reformulate, visual_contexts
 from ras_ext.states import first_logits
@@ -41,19 +42,19 @@ def score(logits: torch.Tensor, length: torch.Tensor, vectors: SteeringVectors) 
 
 
 def judge(
-    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, n_score: int
+    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, n_score: int, run: Run | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """What the model would first say to the reformulated requests: logits ``(B, N, V)``, steps ``(B,)``, contexts."""
-    contexts = visual_contexts(model, processor, requests, prompts)
+    contexts = visual_contexts(model, processor, requests, prompts, run)
     judged = [reformulate(request, context, prompts) for request, context in zip(requests, contexts, strict=True)]
-    logits, length = first_logits(model, processor, judged, n_score)
+    logits, length = first_logits(model, processor, judged, n_score, run)
     return logits, length, contexts
 
 
 def assess(
-    model: Any, processor: Any, requests: Sequence[Request], vectors: SteeringVectors
+    model: Any, processor: Any, requests: Sequence[Request], vectors: SteeringVectors, run: Run | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Stages 1 and 2 for a batch: similarity ``(B,)``, risk ``(B,)`` on the model's device, visual contexts."""
-    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score)
+    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score, run)
     similarity, risk = score(logits, length, vectors)
     return similarity, risk, contexts

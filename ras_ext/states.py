@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from ras_ext.conversation import Request
-from ras_ext.generation import GREEDY, Answer, decode, end_tokens, generate
+from ras_ext.generation import GREEDY, Answer, Run, decode, end_tokens, generate
 from ras_ext.models import Parts
 
 
@@ -42,11 +43,11 @@ def lengths(model: Any, rows: torch.Tensor, steps: int) -> torch.Tensor:
 
 
 def first_logits(
-    model: Any, processor: Any, requests: Sequence[Request], steps: int
+    model: Any, processor: Any, requests: Sequence[Request], steps: int, run: Run | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits ``(B, steps, V)`` of the first greedy steps, and each row's real steps ``(B,)`` i32."""
     settings = {**GREEDY, "max_new_tokens": steps, "output_logits": True, "return_dict_in_generate": True}
-    output, prompt = generate(model, processor, requests, **settings)
+    output, prompt = (run or partial(generate, model, processor))(requests, **settings)
     logits = torch.stack(output.logits, dim=1)
     if logits.shape[1] < steps:  # every row ended early
         logits = torch.nn.functional.pad(logits, (0, 0, 0, steps - logits.shape[1]))

@@ -1,0 +1,196 @@
+"""One image prefill: the same logits as three whole prompts give, and no token run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ras_ext import Guard, calibrate, models, prefix
+from ras_ext.conversation import Request
+from ras_ext.errors import InputError
+from ras_ext.generation import GREEDY, decode, encode, generate
+from ras_ext.items import Item
+from ras_ext.prefix import SharedPrefix, share
+from ras_ext.prompts import Prompts
+from ras_ext.reformulate import looking, reformulate
+from ras_ext.states import first_logits
+
+from tests.conftest import Subject, build_stranger  # isort: skip
+
+EARLIER = (("what is this ?", "an apple ."),)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A model nobody has seen, with vectors read off it."""
+    folder = build_stranger(tmp_path_factory.mktemp("stranger"), tied=False, padding_side="right")
+    model, processor = models.load(folder)
+    lists: dict[str, Any] = {"unsafe": ["w1 w2", "w3"], "safe": ["w4 w5", "w6"]}
+    prompts = Prompts("w20 w21", "w22 w23 w24", "{safety} {visual_context} {query}", 5)
+    vectors = calibrate(model, processor, **lists, prompts=prompts, max_new_tokens=4)
+    return Subject(model, processor, vectors)
+
+
+@pytest.fixture(params=["organism", "stranger"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def requests(subject: Subject, picture: Image.Image) -> list[Request]:
+    """Different lengths, one without an image, one in the middle of a conversation."""
+    other = picture.rotate(90)
+    return [
+        Request.of(picture, "what is this ?"),
+        Request.of(other, "how can i hide a gun and a knife in a bag ?", EARLIER),
+        Request.of(None, "what is an apple ?"),
+        Request.of(other, "w1"),
+    ]
+
+
+@contextmanager
+def counted(model: Any) -> Iterator[dict[str, int]]:
+    """Calls of the vision tower, and tokens that go through the decoder, padding included."""
+    seen = {"images": 0, "tokens": 0}
+
+    def image(*_: Any) -> None:
+        seen["images"] += 1
+
+    def tokens(_module: Any, _args: Any, output: torch.Tensor) -> None:
+        seen["tokens"] += output.shape[1]
+
+    handles = [
+        model.model.vision_tower.register_forward_hook(image),
+        models.read(model).final_norm.register_forward_hook(tokens),
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def shared_by(subject: Subject, requests: list[Request]) -> SharedPrefix:
+    prompts = subject.vectors.prompts
+    judged = [reformulate(request, "", prompts) for request in requests]
+    found = share(subject.model, subject.processor, requests, [looking(requests, prompts), judged])
+    assert isinstance(found, SharedPrefix)
+    return found
+
+
+def test_every_stage_sees_the_logits_of_its_whole_prompt(subject: Subject, requests: list[Request]) -> None:
+    prompts = subject.vectors.prompts
+    shared = shared_by(subject, requests)
+    stages = [
+        looking(requests, prompts),
+        [reformulate(request, "w7 w8 apple", prompts) for request in requests],
+        requests,
+        looking(requests, prompts),  # and again, after the others
+    ]
+    for stage in stages:
+        alone, steps = first_logits(subject.model, subject.processor, stage, 3)
+        together, same_steps = first_logits(subject.model, subject.processor, stage, 3, shared.run)
+        assert steps.tolist() == same_steps.tolist()
+        real = torch.arange(3) < steps[:, None]
+        assert (alone - together)[real].abs().max() < 1e-4
+
+
+def test_what_another_stage_has_added_would_show(
+    organism: Subject, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without forgetting, the logits are others, or the cache fits no prompt any more."""
+    request = [Request.of(picture, "what is this ? is it an apple ? is it a gun ? is it a bag ? is it a knife ?")]
+    shared = shared_by(organism, request)
+    monkeypatch.setattr(SharedPrefix, "_crop", lambda self: None)
+    first_logits(organism.model, organism.processor, looking(request, organism.vectors.prompts), 1, shared.run)
+    alone, _ = first_logits(organism.model, organism.processor, request, 1)
+    try:
+        together, _ = first_logits(organism.model, organism.processor, request, 1, shared.run)
+    except (RuntimeError, ValueError, IndexError):
+        return
+    assert (alone - together).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("carrier", ["state", "logits"])
+def test_guarded_answers_are_the_same(subject: Subject, requests: list[Request], carrier: str) -> None:
+    options: dict[str, Any] = {"carrier": carrier}
+    apart = Guard(subject.model, subject.processor, subject.vectors, prefill="separate", **options)
+    once = Guard(subject.model, subject.processor, subject.vectors, **options)
+    for one, other in zip(
+        apart.generate_batch(requests, max_new_tokens=12), once.generate_batch(requests, max_new_tokens=12), strict=True
+    ):
+        assert (one.text, one.visual_context, one.tokens) == (other.text, other.visual_context, other.tokens)
+        assert one.risk == pytest.approx(other.risk, abs=1e-5)
+        assert one.similarity == pytest.approx(other.similarity, abs=1e-5)
+
+
+def test_an_image_is_encoded_once_and_no_prefix_is_run_twice(organism: Subject, evaluation_set: list[Item]) -> None:
+    request = next(item.request() for item in evaluation_set if item.kind == "typography")
+    guard = Guard(organism.model, organism.processor, organism.vectors)
+    with counted(organism.model) as seen:
+        answer = guard.generate_batch([request], max_new_tokens=32)[0]
+    assert (seen["images"], answer.image_prefills) == (1, 1)
+
+    prompts, model, processor = organism.vectors.prompts, organism.model, organism.processor
+    stages = [looking([request], prompts), [reformulate(request, answer.visual_context, prompts)], [request]]
+    whole = [encode(model, processor, stage)["input_ids"].shape[1] for stage in stages]
+    common = len(shared_by(organism, [request])._beginnings[0].tokens)
+    assert common > 10  # the image is in it
+    rows, width = generate(model, processor, stages[0], **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
+    steps = [rows.shape[1] - width, organism.vectors.n_score, answer.tokens + 1]
+    # A token that was generated is run to find the next one, but for the last.
+    assert seen["tokens"] == common + sum(n - common for n in whole) + sum(n - 1 for n in steps)
+    assert decode(model, processor, rows[:, width:])[0].text == answer.visual_context
+
+    with counted(model) as apart:
+        Guard(model, processor, organism.vectors, prefill="separate").generate_batch([request], max_new_tokens=32)
+    assert apart["images"] == 3
+    assert apart["tokens"] == seen["tokens"] + 2 * common
+
+
+def test_where_it_cannot_be_shared_the_receipt_says_so(
+    organism: Subject, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guard(organism.model, organism.processor, organism.vectors)
+    asked = [Request.of(picture, "what is this ?")]
+    once = guard.generate_batch(asked, max_new_tokens=8)[0]
+    for settings in ({"num_beams": 2}, {"use_cache": False}):
+        assert guard.generate_batch(asked, max_new_tokens=8, **settings)[0].image_prefills == 2
+    monkeypatch.setattr(prefix, "_croppable", lambda model: False)
+    apart = guard.generate_batch(asked, max_new_tokens=8)[0]
+    assert (once.image_prefills, apart.image_prefills) == (1, 3)
+    assert (once.text, once.visual_context) == (apart.text, apart.visual_context)
+    assert guard.generate(None, "what is an apple ?", max_new_tokens=8).image_prefills == 0
+
+
+def test_only_a_cache_that_grows_is_shared(organism: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prefix._croppable(organism.model)
+    monkeypatch.setattr(organism.model.config.get_text_config(), "sliding_window", 8, raising=False)
+    monkeypatch.setattr(
+        organism.model.config.get_text_config(), "layer_types", ["sliding_attention"] * 4, raising=False
+    )
+    assert not prefix._croppable(organism.model)
+    monkeypatch.undo()
+    monkeypatch.setattr(organism.model.model, "rope_deltas", None, raising=False)
+    assert not prefix._croppable(organism.model)
+
+
+def test_prompts_that_begin_otherwise_are_not_shared(organism: Subject, picture: Image.Image) -> None:
+    request = Request.of(picture, "what is this ?")
+    system = {"role": "system", "content": [{"type": "text", "text": "be kind ."}]}
+    strange = Request((system, *request.messages), request.images)
+    if "be kind" in str(organism.processor.apply_chat_template(list(strange.messages), tokenize=False)):
+        assert share(organism.model, organism.processor, [request], [[strange]]) is None
+    other = Request.of(None, "what is an apple ?")
+    assert share(organism.model, organism.processor, [request], [[other]]) is None
+
+
+def test_a_wrong_way_to_prefill_is_refused(organism: Subject) -> None:
+    with pytest.raises(InputError, match="prefill must be one of shared, separate"):
+        Guard(organism.model, organism.processor, organism.vectors, prefill="twice")
