@@ -155,6 +155,6 @@ def answer(
     `run` goes on from what is prefilled already (:mod:`ras_ext.prefix`); without it the whole prompts are run.
     """
     whole: Run = partial(generate, model, processor)
-    rows, prompt = (run or whole)(requests, max_new_tokens=max_new_tokens, **settings)
-    rows = getattr(rows, "sequences", rows)
+    found, prompt = (run or whole)(requests, max_new_tokens=max_new_tokens, **settings)
+    rows = getattr(found, "sequences", found)
     return decode(model, processor, rows[:, prompt:])
