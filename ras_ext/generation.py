@@ -31,8 +31,8 @@ GREEDY: dict[str, Any] = {
 }
 
 
-# (requests, settings of generate) → (what generate returns, the prompts' width)
-Run = Callable[..., tuple[Any, int]]
+# (requests, settings of generate) → what generate returns, and the width of the prompts
+Run = Callable[..., Any]
 _PART = "{'type':"
 
 

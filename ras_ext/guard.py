@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from ras_ext.errors import InputError, ModelError
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.loading import load_vectors
+from ras_ext.memory import Memory
 from ras_ext.prefix import SharedPrefix, share
 from ras_ext.reformulate import looking, reformulate
 from ras_ext.risk import Risk, assess
@@ -32,6 +33,7 @@ from ras_ext.vectors import SteeringVectors
 
 CARRIERS = ("state", "logits")
 PREFILLS = ("shared", "separate")
+CONTEXTS = ("always", "never", "auto")
 
 # generate() settings under which step n is not one forward pass of one row, or which replace the guard's own input.
 _REFUSED = {
@@ -95,6 +97,9 @@ class Guard:
         allow_mismatch: fingerprint fields that may differ between pack and model.
         prefill: ``"shared"`` runs each image through the model once for all stages, where its cache allows that (else,
             and with ``"separate"``, every stage runs its whole prompt).
+        context: ``"always"`` looks at the image before judging, ``"never"`` judges by the safety prompt alone, which is
+            quicker, ``"auto"`` looks unless calibration found the safety prompt alone as good.
+        remember: of how many requests the risk and the visual context are kept, for when they come again.
 
     Raises:
         ModelError: the model's family is unknown or lacks a part.
@@ -111,7 +116,13 @@ class Guard:
         schedule: str | Schedule | None = None,
         allow_mismatch: Sequence[str] = (),
         prefill: str = "shared",
+        context: str = "always",
+        remember: int = 0,
     ) -> None:
+        if context not in CONTEXTS:
+            raise InputError(f"context must be one of {', '.join(CONTEXTS)}, got {context!r}")
+        if isinstance(remember, bool) or not isinstance(remember, int) or remember < 0:
+            raise InputError(f"remember must be a number of requests from 0, got {remember!r}")
         if prefill not in PREFILLS:
             raise InputError(f"prefill must be one of {', '.join(PREFILLS)}, got {prefill!r}")
         if carrier not in CARRIERS:
@@ -123,6 +134,8 @@ class Guard:
         self.vectors = vectors if schedule is None else vectors.with_schedule(schedule)
         self.carrier = carrier
         self.prefill = prefill
+        self._look = context == "always" or (context == "auto" and _context_is_needed(vectors))
+        self._memory = Memory(remember)
 
     @classmethod
     def from_pretrained(
@@ -144,10 +157,7 @@ class Guard:
 
     def assess_batch(self, requests: Sequence[Request]) -> list[Risk]:
         """Stages 1 and 2 only."""
-        shared = self._share(requests)
-        similarity, risk, contexts = assess(
-            self.model, self.processor, requests, self.vectors, run=shared.run if shared else None
-        )
+        similarity, risk, contexts, _ = self._judge(requests)
         rows = zip(risk.tolist(), similarity.tolist(), contexts, strict=True)
         return [Risk(*row) for row in rows]
 
@@ -177,10 +187,8 @@ class Guard:
         """
         start = time.perf_counter()
         self._refuse(settings)
-        shared = self._share(requests)
-        similarity, risk, contexts = assess(
-            self.model, self.processor, requests, self.vectors, run=shared.run if shared else None
-        )
+        known = self._memory.recall(requests)
+        similarity, risk, contexts, shared = (*known, None) if known else self._judge(requests)
         run = shared.run if shared and not self._other_cache(settings) else None
         # The risk goes from one stage to the next without the host ever waiting for it.
         carrier: AbstractContextManager[Any] = nullcontext()
@@ -195,7 +203,8 @@ class Guard:
         if self.carrier == "logits" and not settings["logits_processor"][0].ran:
             raise ModelError("the defence was on but generate never called its logits processor: nothing was steered")
         seconds = time.perf_counter() - start
-        prefills = 3 if shared is None else 1 if run else 2
+        judging = 0 if known else 1 if shared else 1 + self._look
+        prefills = judging + (run is None)
         guarded = []
         found = zip(requests, answers, risk.tolist(), similarity.tolist(), contexts, strict=True)
         for request, one, r, s, context in found:
@@ -233,13 +242,23 @@ class Guard:
         request = Request.of(image, text, history)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
 
+    def _judge(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, list[str], SharedPrefix | None]:
+        """Stages 1 and 2: similarity ``(B,)``, risk ``(B,)``, visual contexts, and what later stages can go on from."""
+        shared = self._share(requests)
+        run = shared.run if shared else None
+        found = assess(self.model, self.processor, requests, self.vectors, run=run, look=self._look)
+        self._memory.keep(requests, *found)
+        return *found, shared
+
     def _share(self, requests: Sequence[Request]) -> SharedPrefix | None:
         """What the stages have in common, prefilled; None where there is no image or the model cannot share it."""
         if self.prefill == "separate" or not any(request.has_image for request in requests):
             return None
         prompts = self.vectors.prompts
-        judged = [reformulate(request, "", prompts) for request in requests]
-        return share(self.model, self.processor, requests, [looking(requests, prompts), judged])
+        others = [[reformulate(request, "", prompts) for request in requests]]
+        if self._look:
+            others.append(looking(requests, prompts))
+        return share(self.model, self.processor, requests, others)
 
     def _other_cache(self, settings: dict[str, Any]) -> bool:
         """Whether the answer is to be written with a cache of another kind or form than the one that is shared."""
@@ -269,3 +288,9 @@ class Guard:
             raise InputError("num_return_sequences must be 1: a guarded answer is one; use guard.steering(risk)")
         if beams > 1 and self.carrier == "logits":
             raise InputError(f"num_beams={beams} needs carrier='state': beams normalise the logits before mixing")
+
+
+def _context_is_needed(vectors: SteeringVectors) -> bool:
+    """What calibration found; vectors that do not say are taken to need it."""
+    found = vectors.calibration.get("context")
+    return not (isinstance(found, Mapping) and found.get("needed") is False)

@@ -42,19 +42,35 @@ def score(logits: torch.Tensor, length: torch.Tensor, vectors: SteeringVectors) 
 
 
 def judge(
-    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, n_score: int, run: Run | None = None
+    model: Any,
+    processor: Any,
+    requests: Sequence[Request],
+    prompts: Prompts,
+    n_score: int,
+    run: Run | None = None,
+    *,
+    look: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """What the model would first say to the reformulated requests: logits ``(B, N, V)``, steps ``(B,)``, contexts."""
-    contexts = visual_contexts(model, processor, requests, prompts, run)
+    """What the model would first say to the reformulated requests: logits ``(B, N, V)``, steps ``(B,)``, contexts.
+
+    Without `look` there is no visual context: the safety prompt alone goes before the question.
+    """
+    contexts = visual_contexts(model, processor, requests, prompts, run) if look else [""] * len(requests)
     judged = [reformulate(request, context, prompts) for request, context in zip(requests, contexts, strict=True)]
     logits, length = first_logits(model, processor, judged, n_score, run)
     return logits, length, contexts
 
 
 def assess(
-    model: Any, processor: Any, requests: Sequence[Request], vectors: SteeringVectors, run: Run | None = None
+    model: Any,
+    processor: Any,
+    requests: Sequence[Request],
+    vectors: SteeringVectors,
+    run: Run | None = None,
+    *,
+    look: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Stages 1 and 2 for a batch: similarity ``(B,)``, risk ``(B,)`` on the model's device, visual contexts."""
-    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score, run)
+    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score, run, look=look)
     similarity, risk = score(logits, length, vectors)
     return similarity, risk, contexts

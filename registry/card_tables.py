@@ -167,6 +167,14 @@ def _as_is(value: Any) -> Any:
     return value
 
 
+def _errors(value: Any) -> Any:
+    without = value.get("without") if isinstance(value, Mapping) else None
+    if not isinstance(without, Mapping) or not {"false_negatives", "false_positives"} <= set(without):
+        return value
+    shares = f"{percent(without['false_negatives'])} below, {percent(without['false_positives'])} above"
+    return f"{shares}: the context is {'needed' if value.get('needed') else 'not needed'}"
+
+
 _CALIBRATION: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "n_unsafe": ("unsafe text queries", _as_is),
     "n_safe": ("safe text queries", _as_is),
@@ -176,6 +184,7 @@ _CALIBRATION: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "similarity_safe": ("similarity of the safe ones", _mean_and("highest")),
     "false_negatives": ("unsafe below S_base", percent),
     "false_positives": ("safe above S_base", percent),
+    "context": ("unsafe below, safe above S_base without the visual context", _errors),
     "refused": ("unsafe text queries that the model refuses", percent),
     "prototype_spread": ("spread of its refusals", _as_is),
     "first_token": ("first token of a refusal", code),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -194,3 +195,50 @@ def test_prompts_that_begin_otherwise_are_not_shared(organism: Subject, picture:
 def test_a_wrong_way_to_prefill_is_refused(organism: Subject) -> None:
     with pytest.raises(InputError, match="prefill must be one of shared, separate"):
         Guard(organism.model, organism.processor, organism.vectors, prefill="twice")
+
+
+def test_a_request_that_comes_again_is_not_judged_again(organism: Subject, picture: Image.Image) -> None:
+    guard = Guard(organism.model, organism.processor, organism.vectors, remember=2)
+    asked = [Request.of(picture, "what is this ?")]
+    first = guard.generate_batch(asked, max_new_tokens=8)[0]
+    with counted(organism.model) as seen:
+        again = guard.generate_batch([Request.of(picture.copy(), "what is this ?")], max_new_tokens=8)[0]
+    assert (seen["images"], again.image_prefills) == (1, 1)
+    assert (again.text, again.risk, again.visual_context) == (first.text, first.risk, first.visual_context)
+    # Other pixels, other words, or a batch of which one is new: judged as ever.
+    for changed in (
+        Request.of(picture.rotate(180), "what is this ?"),
+        Request.of(picture, "what is that ?"),
+        Request.of(picture, "what is this ?", EARLIER),
+    ):
+        with counted(organism.model) as seen:
+            guard.generate_batch([changed], max_new_tokens=8)
+        assert seen["tokens"] > 30
+    # It holds two requests: the first one is forgotten by now.
+    with counted(organism.model) as seen:
+        forgotten = guard.generate_batch(asked, max_new_tokens=8)[0]
+    assert forgotten.visual_context == first.visual_context
+    assert guard._memory.recall(asked) is not None
+    with counted(organism.model) as known:
+        guard.generate_batch(asked, max_new_tokens=8)
+    assert known["tokens"] < seen["tokens"]
+
+
+def test_the_context_can_be_left_out(organism: Subject, picture: Image.Image) -> None:
+    asked = [Request.of(picture, "what is this ?")]
+    looks = Guard(organism.model, organism.processor, organism.vectors, context="auto")
+    assert looks.generate_batch(asked, max_new_tokens=8)[0].visual_context  # the pack does not say: it looks
+    quick = Guard(organism.model, organism.processor, organism.vectors, context="never")
+    apart = Guard(organism.model, organism.processor, organism.vectors, context="never", prefill="separate")
+    one, other = (guard.generate_batch(asked, max_new_tokens=8)[0] for guard in (quick, apart))
+    assert (one.visual_context, one.image_prefills, other.image_prefills) == ("", 1, 2)
+    assert one.risk == pytest.approx(other.risk, abs=1e-5)
+    enough = replace(organism.vectors, calibration={**organism.vectors.calibration, "context": {"needed": False}})
+    saved = Guard(organism.model, organism.processor, enough, context="auto")
+    assert saved.generate_batch(asked, max_new_tokens=8)[0].visual_context == ""
+
+
+@pytest.mark.parametrize("wrong", [{"context": "sometimes"}, {"remember": -1}, {"remember": True}, {"remember": 1.5}])
+def test_wrong_settings_are_refused(organism: Subject, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Guard(organism.model, organism.processor, organism.vectors, **wrong)

@@ -61,12 +61,13 @@ def similarities(
     n_score: int,
     batch_size: int,
     advance: Advance,
+    look: bool = True,
 ) -> torch.Tensor:
-    """S of each request after stages 1 and 2, ``(n,)`` f32 on the CPU."""
+    """S of each request after stages 1 and 2, ``(n,)`` f32 on the CPU; without `look` stage 1 is left out."""
     found = []
     for start in range(0, len(requests), batch_size):
         batch = requests[start : start + batch_size]
-        logits, length, _ = judge(model, processor, batch, prompts, n_score)
+        logits, length, _ = judge(model, processor, batch, prompts, n_score, look=look)
         # The slope and baseline are what is looked for; they do not touch S.
         found.append(ops.risk_score(logits, length, mixture.to(logits.device), gamma, 1.0, 0.5)[0].cpu())
         advance(len(batch))

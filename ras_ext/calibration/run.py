@@ -14,6 +14,7 @@ import torch
 from ras_ext import models
 from ras_ext.base_model import describe_model
 from ras_ext.calibration.baseline import Baseline, find_baseline, from_text
+from ras_ext.calibration.context import context_trade
 from ras_ext.calibration.findings import doubts
 from ras_ext.calibration.longer import CANDIDATES, Bench, Case, Trial, choose
 from ras_ext.calibration.prototypes import Prototypes, find_prototypes
@@ -150,6 +151,9 @@ def calibrate(
         advance = _Stage(progress, "schedule", sum(n <= prototypes.unsafe.shape[0] for n in CANDIDATES) or 1)
         schedules["auto"], trials = choose(bench, prototypes.unsafe.shape[0], advance)
     record = _record(parts, processor, prototypes, baseline, trials, unsafe, safe, images)
+    settings = {**scored, "advance": _Stage(progress, "context", len(baseline.unsafe) + len(baseline.safe))}
+    if trade := context_trade(model, processor, baseline, **settings):
+        record["context"] = trade
     record["date"] = start.date().isoformat()
     longest = max(one.n_tokens for one in schedules.values())
     return replace(

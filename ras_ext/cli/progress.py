@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 _TITLES = {
     "prototypes": "reading how the model refuses",
     "baseline": "scoring safe and unsafe requests",
+    "context": "trying without the visual context",
     "schedule": "choosing how long to steer",
     "answers": "answering",
 }
