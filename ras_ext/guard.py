@@ -20,6 +20,7 @@ from transformers import LogitsProcessorList
 from ras_ext import models
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
+from ras_ext.explaining.evidence import AttentionEvidence
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.loading import load_vectors
@@ -88,9 +89,12 @@ class Guard:
         carrier: ``"state"`` steers at the last norm, ``"logits"`` as a logits processor; equal for linear heads.
         schedule: a schedule of the vectors by name, or one's own; ``None`` takes the vectors' default.
         allow_mismatch: fingerprint fields that may differ between pack and model.
+        evidence: ``"attention"`` lets the risk of the regions that the model looks at raise or lower r, by one more
+            forward pass; ``None`` keeps the paper's score.
 
     Raises:
         ModelError: the model's family is unknown or lacks a part.
+        InputError: `evidence` is asked for and the vectors hold none.
         PackMismatchError: the vectors were made for another model.
     """
 
@@ -103,6 +107,7 @@ class Guard:
         carrier: str = "state",
         schedule: str | Schedule | None = None,
         allow_mismatch: Sequence[str] = (),
+        evidence: str | None = None,
     ) -> None:
         if carrier not in CARRIERS:
             raise InputError(f"carrier must be one of {', '.join(CARRIERS)}, got {carrier!r}")
@@ -112,6 +117,7 @@ class Guard:
         self.processor = processor
         self.vectors = vectors if schedule is None else vectors.with_schedule(schedule)
         self.carrier = carrier
+        self.evidence = None if evidence is None else AttentionEvidence(self.parts, processor, self.vectors, evidence)
 
     @classmethod
     def from_pretrained(
@@ -133,7 +139,7 @@ class Guard:
 
     def assess_batch(self, requests: Sequence[Request]) -> list[Risk]:
         """Stages 1 and 2 only."""
-        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        similarity, risk, contexts = self._assess(requests)
         rows = zip(risk.tolist(), similarity.tolist(), contexts, strict=True)
         return [Risk(*row) for row in rows]
 
@@ -163,7 +169,7 @@ class Guard:
         """
         start = time.perf_counter()
         self._refuse(settings)
-        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        similarity, risk, contexts = self._assess(requests)
         carrier: AbstractContextManager[Any] = nullcontext()
         if self.carrier == "state":
             carrier = self.steering(risk)
@@ -210,6 +216,12 @@ class Guard:
         """Answers one request; see :meth:`generate_batch`."""
         request = Request.of(image, text, history)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
+
+    def _assess(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors)
+        if self.evidence is not None:
+            risk = self.evidence.weigh(requests, contexts, similarity, risk)
+        return similarity, risk, contexts
 
     def _risk(self, risk: float | Sequence[float] | torch.Tensor) -> torch.Tensor:
         given = torch.as_tensor(risk, dtype=torch.float32).reshape(-1)

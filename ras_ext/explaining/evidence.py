@@ -16,8 +16,9 @@ import torch
 from ras_ext import ops
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError
-from ras_ext.explaining.decoder import Decoder
+from ras_ext.explaining.decoder import Decoder, find_decoder
 from ras_ext.explaining.looking import look
+from ras_ext.models import Parts
 from ras_ext.reformulate import reformulate
 from ras_ext.vectors import SteeringVectors
 
@@ -40,16 +41,14 @@ def evidence_of(vectors: SteeringVectors) -> Evidence:
         InputError: they hold none that can be used.
     """
     record = vectors.calibration.get(KEY)
-    found = record if isinstance(record, dict) else {}
-    beta, base = found.get("beta"), found.get("rho_base")
-    sound = all(type(value) in (int, float) and math.isfinite(value) for value in (beta, base))
-    if vectors.token_risk is None or not vectors.attention_heads or not sound:
+    found: dict[str, Any] = record if isinstance(record, dict) else {}
+    beta: Any = found.get("beta")
+    base: Any = found.get("rho_base")
+    if vectors.token_risk is None or not vectors.attention_heads or not (_number(beta) and _number(base)):
         raise InputError(
             f"the vectors {vectors.name!r} hold no calibrated evidence from attention; calibrate with labelled image "
             "requests, or leave evidence out"
         )
-    assert beta is not None
-    assert base is not None
     if not (beta >= 0 and 0 <= base <= 1):
         raise InputError(
             f"the evidence from attention of {vectors.name!r} must have beta from 0 and rho_base from 0 to 1, "
@@ -57,11 +56,15 @@ def evidence_of(vectors: SteeringVectors) -> Evidence:
         )
     if beta == 0:
         warnings.warn(
-            f"calibration found that attention adds nothing to the score of {vectors.name!r} (beta is 0): risks stay as "
-            "they are",
-            stacklevel=3,
+            f"calibration found that attention adds nothing to the score of {vectors.name!r} (beta is 0): risks "
+            "stay as they are",
+            stacklevel=4,
         )
     return Evidence(float(beta), float(base))
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def region_risks(
@@ -108,7 +111,26 @@ def with_evidence(
     """The risk ``(B,)`` with ρ taken into account; requests without an image, and those at risk 1 because they could
     not be judged, keep theirs."""
     rho = rho.to(risk.device)
-    raised = torch.sigmoid(
-        vectors.alpha * (similarity - vectors.s_base) + evidence.beta * (rho - evidence.rho_base)
-    )
+    raised = torch.sigmoid(vectors.alpha * (similarity - vectors.s_base) + evidence.beta * (rho - evidence.rho_base))
     return torch.where(rho.isnan() | (risk >= 1) | similarity.isnan(), risk, raised)
+
+
+class AttentionEvidence:
+    """What a guard asks when its score is to take the evidence into account.
+
+    Raises:
+        InputError: `kind` is unknown, or the vectors hold no calibrated evidence.
+    """
+
+    def __init__(self, parts: Parts, processor: Any, vectors: SteeringVectors, kind: str) -> None:
+        if kind not in KINDS:
+            raise InputError(f"evidence must be one of {', '.join(KINDS)}, or None, got {kind!r}")
+        self._calibrated = evidence_of(vectors)
+        self._decoder, self._processor, self._vectors = find_decoder(parts), processor, vectors
+
+    def weigh(
+        self, requests: Sequence[Request], contexts: Sequence[str], similarity: torch.Tensor, risk: torch.Tensor
+    ) -> torch.Tensor:
+        """The risk ``(B,)`` of requests that stages 1 and 2 have seen, with ρ taken into account."""
+        rho = pooled_risk(self._decoder, self._processor, requests, contexts, self._vectors)
+        return with_evidence(similarity, risk, rho, self._vectors, self._calibrated)

@@ -105,14 +105,14 @@ class AttentionReader:
         if odd:
             raise ModelError(f"the attention of {type(module).__name__} {odd}, which cannot be read; name other layers")
         q, k = (t if t.stride(-1) == 1 else t.contiguous() for t in (q, k))
-        places = [t.to(q.device) for t in (self.places.words, self.places.visual, self.places.real)]
+        words, visual, real = (t.to(q.device) for t in (self.places.words, self.places.visual, self.places.real))
         for row, head in self._wanted[module]:
             if not 0 <= head < q.shape[1]:
                 raise ModelError(f"head {head} was asked for and this layer has {q.shape[1]}; name heads below that")
             peak = torch.zeros(self.places.visual.shape, device=q.device)
             chosen = torch.tensor([head], dtype=torch.int32, device=q.device)
             scale = q.shape[-1] ** -0.5 if scale is None else scale
-            ops.attention_peak_(peak, q, k, None, chosen, *places, scale, 1.0, 0)
+            ops.attention_peak_(peak, q, k, None, chosen, words, visual, real, scale, 1.0, 0)
             self.attention[row] = peak.cpu()
         self._seen.add(module)
 
@@ -124,7 +124,7 @@ def _beside(own: str) -> Callable[..., Any]:
         module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any
     ) -> Any:
         home = sys.modules[type(module).__module__]
-        known = getattr(home, "ALL_ATTENTION_FUNCTIONS", ALL_ATTENTION_FUNCTIONS)
+        known: Any = getattr(home, "ALL_ATTENTION_FUNCTIONS", ALL_ATTENTION_FUNCTIONS)
         function = known.get_interface(own, getattr(home, "eager_attention_forward", None))
         if function is None:
             raise ModelError(f"{type(module).__name__} has no eager attention; load it with attn_implementation='sdpa'")

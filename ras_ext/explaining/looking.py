@@ -1,4 +1,4 @@
-"""One look at a batch of requests: how strongly words attend to each visual token, and the tokens' states at a layer."""
+"""One look at a batch of requests: how strongly words attend to each visual token, and those tokens' states."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Look:
     Attributes:
         attention: ``(B, J)`` f32 on the CPU, effective cross-modal attention a_j, the mean over the heads read; 0 past
             a row's own visual tokens.
-        states: ``(B, J, D)`` of the visual tokens at the layer asked for, in the model's type and on its device; ``None``
-            if none was.
+        states: ``(B, J, D)`` of the visual tokens at the layer asked for, in the model's type and on its device;
+            ``None`` if none was.
         places: where the tokens stand.
         inputs: what the model was given.
     """
@@ -34,7 +34,7 @@ class Look:
 
 
 def visual_states(states: torch.Tensor, places: Places) -> torch.Tensor:
-    """Of states ``(B, T, D)`` those of the visual tokens, ``(B, J, D)``; past a row's own they are the first token's."""
+    """Of states ``(B, T, D)`` those of the visual tokens, ``(B, J, D)``; past a row's own the first token's."""
     index = places.visual.long().clamp(min=0).to(states.device)[..., None]
     return states.gather(1, index.expand(-1, -1, states.shape[-1]))
 
