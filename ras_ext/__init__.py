@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> module that defines it
     "Guard": "ras_ext.guard",
     "GuardedAnswer": "ras_ext.guard",
+    "Explanation": "ras_ext.explaining",
     "Item": "ras_ext.items",
     "Prompts": "ras_ext.prompts",
     "Risk": "ras_ext.risk",
@@ -20,6 +21,7 @@ _HOME = {  # public name -> module that defines it
     "SteeringVectors": "ras_ext.vectors",
     "calibrate": "ras_ext.calibration",
     "evaluate": "ras_ext.evaluation",
+    "explain": "ras_ext.explaining",
     "load_items": "ras_ext.items",
     "load_vectors": "ras_ext.loading",
 }
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ras_ext import defenses, errors, models, ops, registry
     from ras_ext.calibration import calibrate
     from ras_ext.evaluation import evaluate
+    from ras_ext.explaining import Explanation, explain
     from ras_ext.guard import Guard, GuardedAnswer
     from ras_ext.items import Item, load_items
     from ras_ext.loading import load_vectors

@@ -20,6 +20,7 @@ from transformers import LogitsProcessorList
 from ras_ext import models
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
+from ras_ext.explaining.evidence import AttentionEvidence
 from ras_ext.generation import answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.loading import load_vectors
@@ -100,9 +101,12 @@ class Guard:
         context: ``"always"`` looks at the image before judging, ``"never"`` judges by the safety prompt alone, which is
             quicker, ``"auto"`` looks unless calibration found the safety prompt alone as good.
         remember: of how many requests the risk and the visual context are kept, for when they come again.
+        evidence: ``"attention"`` lets the risk of the regions that the model looks at raise or lower r, by one more
+            forward pass; ``None`` keeps the paper's score.
 
     Raises:
         ModelError: the model's family is unknown or lacks a part.
+        InputError: `evidence` is asked for and the vectors hold none.
         PackMismatchError: the vectors were made for another model.
     """
 
@@ -118,6 +122,7 @@ class Guard:
         prefill: str = "shared",
         context: str = "always",
         remember: int = 0,
+        evidence: str | None = None,
     ) -> None:
         if context not in CONTEXTS:
             raise InputError(f"context must be one of {', '.join(CONTEXTS)}, got {context!r}")
@@ -136,6 +141,7 @@ class Guard:
         self.prefill = prefill
         self._look = context == "always" or (context == "auto" and _context_is_needed(vectors))
         self._memory = Memory(remember)
+        self.evidence = None if evidence is None else AttentionEvidence(self.parts, processor, self.vectors, evidence)
 
     @classmethod
     def from_pretrained(
@@ -203,7 +209,7 @@ class Guard:
         if self.carrier == "logits" and not settings["logits_processor"][0].ran:
             raise ModelError("the defence was on but generate never called its logits processor: nothing was steered")
         seconds = time.perf_counter() - start
-        judging = 0 if known else 1 if shared else 1 + self._look
+        judging = 0 if known else (1 if shared else 1 + self._look) + (self.evidence is not None)
         prefills = judging + (run is None)
         guarded = []
         found = zip(requests, answers, risk.tolist(), similarity.tolist(), contexts, strict=True)
@@ -246,9 +252,13 @@ class Guard:
         """Stages 1 and 2: similarity ``(B,)``, risk ``(B,)``, visual contexts, and what later stages can go on from."""
         shared = self._share(requests)
         run = shared.run if shared else None
-        found = assess(self.model, self.processor, requests, self.vectors, run=run, look=self._look)
-        self._memory.keep(requests, *found)
-        return *found, shared
+        similarity, risk, contexts = assess(
+            self.model, self.processor, requests, self.vectors, run=run, look=self._look
+        )
+        if self.evidence is not None:
+            risk = self.evidence.weigh(requests, contexts, similarity, risk)
+        self._memory.keep(requests, similarity, risk, contexts)
+        return similarity, risk, contexts, shared
 
     def _share(self, requests: Sequence[Request]) -> SharedPrefix | None:
         """What the stages have in common, prefilled; None where there is no image or the model cannot share it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ras_ext.calibration.regions import with_regions
 from ras_ext.calibration.run import calibrate
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "with_regions"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Baseline:
         unsafe, safe: similarities S of the harmful and the benign requests, ``(n,)`` f32.
         source: ``"images"``, ``"rendered"`` (text queries written into images) or ``"text"``.
         requests: what was scored, by label.
+        contexts: the visual context of each of them, ``""`` without an image.
     """
 
     s_base: float
@@ -43,6 +44,7 @@ class Baseline:
     safe: torch.Tensor
     source: str
     requests: dict[str, list[Request]]
+    contexts: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -62,16 +64,20 @@ def similarities(
     batch_size: int,
     advance: Advance,
     look: bool = True,
-) -> torch.Tensor:
-    """S of each request after stages 1 and 2, ``(n,)`` f32 on the CPU; without `look` stage 1 is left out."""
-    found = []
+) -> tuple[torch.Tensor, list[str]]:
+    """S of each request after stages 1 and 2, ``(n,)`` f32 on the CPU, and their visual contexts.
+
+    Without `look` stage 1 is left out.
+    """
+    found, contexts = [], []
     for start in range(0, len(requests), batch_size):
         batch = requests[start : start + batch_size]
-        logits, length, _ = judge(model, processor, batch, prompts, n_score, look=look)
+        logits, length, said = judge(model, processor, batch, prompts, n_score, look=look)
         # The slope and baseline are what is looked for; they do not touch S.
         found.append(ops.risk_score(logits, length, mixture.to(logits.device), gamma, 1.0, 0.5)[0].cpu())
+        contexts += said
         advance(len(batch))
-    return torch.cat(found)
+    return torch.cat(found), contexts
 
 
 def find_baseline(
@@ -85,12 +91,14 @@ def find_baseline(
     for label in ("unsafe", "safe"):
         if not requests[label]:
             raise CalibrationError(f"the image queries hold none labelled {label!r}; give both, 50 of each if you can")
-    unsafe, safe = (similarities(model, processor, requests[label], **settings) for label in ("unsafe", "safe"))
+    found = {label: similarities(model, processor, requests[label], **settings) for label in ("unsafe", "safe")}
+    unsafe, safe = found["unsafe"][0], found["safe"][0]
     if not bool(torch.isfinite(unsafe).all() and torch.isfinite(safe).all()):
         raise CalibrationError("a similarity is not finite; load the model in bfloat16 or float32 and calibrate again")
     middle = float(unsafe.mean() + safe.mean()) / 2
     s_base = min(max(middle, _FLOOR), 1 - _FLOOR)
-    return Baseline(s_base, math.log(99) / (1 - s_base), unsafe, safe, source, requests)
+    contexts = {label: said for label, (_, said) in found.items()}
+    return Baseline(s_base, math.log(99) / (1 - s_base), unsafe, safe, source, requests, contexts)
 
 
 def from_text(model: Any, processor: Any, unsafe: Sequence[str], safe: Sequence[str], **settings: Any) -> Baseline:

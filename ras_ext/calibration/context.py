@@ -17,7 +17,8 @@ def context_trade(model: Any, processor: Any, baseline: Baseline, **settings: An
     if not any(request.has_image for request in baseline.requests["unsafe"]):
         return None
     unsafe, safe = (
-        similarities(model, processor, baseline.requests[label], look=False, **settings) for label in ("unsafe", "safe")
+        similarities(model, processor, baseline.requests[label], look=False, **settings)[0]
+        for label in ("unsafe", "safe")
     )
     with_context = _errors(baseline.unsafe, baseline.safe, baseline.s_base)
     without = _errors(unsafe, safe, baseline.s_base)

@@ -18,8 +18,9 @@ from ras_ext.calibration.context import context_trade
 from ras_ext.calibration.findings import doubts
 from ras_ext.calibration.longer import CANDIDATES, Bench, Case, Trial, choose
 from ras_ext.calibration.prototypes import Prototypes, find_prototypes
+from ras_ext.calibration.regions import Judged, add_regions
 from ras_ext.calibration.scored import similarity_files
-from ras_ext.errors import CalibrationError
+from ras_ext.errors import CalibrationError, ModelError
 from ras_ext.items import LABELS, Item
 from ras_ext.models import Parts
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
@@ -63,6 +64,8 @@ def calibrate(
     name: str | None = None,
     base_model: str | None = None,
     license: str | None = None,
+    regions: bool = True,
+    n_heads: int = 3,
 ) -> SteeringVectors:
     """Calibrates a model: forward passes only, nothing is trained.
 
@@ -78,6 +81,9 @@ def calibrate(
         progress: called with (stage, done, total).
         name, base_model: what the pack and its base model are to be called.
         license: the pack's licence as the Hub writes it, such as ``apache-2.0``.
+        regions: with labelled `images`, also find the attention heads and the token risk that say where in an image the
+            risk is: two more passes over the images; nothing else depends on them.
+        n_heads: how many heads are kept.
 
     Raises:
         ModelError: the model's family is not supported.
@@ -156,7 +162,7 @@ def calibrate(
         record["context"] = trade
     record["date"] = start.date().isoformat()
     longest = max(one.n_tokens for one in schedules.values())
-    return replace(
+    found = replace(
         vectors,
         schedules=schedules,
         schedule=schedule,
@@ -165,6 +171,32 @@ def calibrate(
         calibration=record,
         evidence_files=similarity_files(baseline, images),
     )
+    if not regions or images is None:
+        return found
+    judged = _judged(baseline)
+    advance = _Stage(progress, "regions", 2 * len(judged.requests) + len(unsafe) + len(safe))
+    try:
+        return add_regions(
+            parts, processor, found, judged, (unsafe, safe), top=n_heads, batch_size=batch_size, advance=advance
+        )
+    except (ModelError, CalibrationError) as error:
+        # The defence does not need the regions; whoever wants to see them must hear why they are missing.
+        record["warnings"].append(f"where in an image the risk is was not calibrated: {error}")
+        return replace(found, calibration=record)
+
+
+def _judged(baseline: Baseline) -> Judged:
+    """The scored requests that have an image."""
+    requests, unsafe, contexts, similarity = [], [], [], []
+    for label, scores in (("unsafe", baseline.unsafe), ("safe", baseline.safe)):
+        rows = zip(baseline.requests[label], baseline.contexts[label], scores.tolist(), strict=True)
+        for request, context, score in rows:
+            if request.has_image:
+                requests.append(request)
+                unsafe.append(label == "unsafe")
+                contexts.append(context)
+                similarity.append(score)
+    return Judged(requests, torch.tensor(unsafe, dtype=torch.bool), contexts, torch.tensor(similarity))
 
 
 def _cases(baseline: Baseline, images: Sequence[Item] | None) -> list[Case]:

@@ -17,6 +17,7 @@ from ras_ext.cli import (
     direction,
     doctor,
     evaluate,
+    explain,
     keygen,
     listing,
     lock,
@@ -54,6 +55,7 @@ def _options(
 app.command("demo")(demo.demo)
 app.command("calibrate")(calibrate.calibrate)
 app.command("ask")(ask.ask)
+app.command("explain")(explain.explain)
 app.command("eval")(evaluate.evaluate)
 app.command("push")(push.push)
 app.command("pull")(pull.pull)

@@ -67,6 +67,13 @@ def calibrate(
         str | None,
         typer.Option("--license", metavar="NAME", help="The pack's licence, such as apache-2.0.", show_default="none"),
     ] = None,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions/--no-regions",
+            help="With --images, also find the attention heads and the token risk that `ras-ext explain` shows.",
+        ),
+    ] = True,
     batch_size: options.BatchSize = 16,
     max_new_tokens: options.MaxNewTokens = 64,
     revision: options.Revision = None,
@@ -115,6 +122,7 @@ def calibrate(
                 name=called,
                 base_model=public_name(model),
                 license=license,
+                regions=regions,
             )
         saved = vectors.save(folder)
         summary = _summary(vectors, saved, time.perf_counter() - start)
