@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ras_ext.errors import ModelError
 from ras_ext.models import (
     gemma3,
     idefics3,
@@ -24,7 +25,7 @@ from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, find_parts
 
-__all__ = ["FAMILIES", "Family", "Pair", "Parts", "family_of", "load", "read"]
+__all__ = ["FAMILIES", "Family", "Pair", "Parts", "family_of", "load", "processor_of", "read"]
 
 # The first that fits counts: Pixtral's checkpoints call themselves LLaVA.
 FAMILIES: tuple[Family, ...] = (
@@ -47,6 +48,24 @@ FAMILIES: tuple[Family, ...] = (
 def family_of(config: Any) -> Family | None:
     """The known family of a model's config, if any."""
     return next((family for family in FAMILIES if family.fits(config)), None)
+
+
+def processor_of(config: Any, tokenizer: Any, image_processor: Any, chat_template: str | None = None) -> Pair:
+    """A processor for the guard from a tokenizer and an image processor, where the family's own cannot be had.
+
+    Args:
+        config: the model's config.
+        chat_template: instead of the tokenizer's own.
+
+    Raises:
+        ModelError: the family is unknown or its own processor needs no further package, or the tokenizer is another
+            model's.
+    """
+    family = family_of(config)
+    if family is None or family.pairing is None:
+        name = f"the {family.name} family" if family else f"a model of type {getattr(config, 'model_type', None)!r}"
+        raise ModelError(f"{name} is served with its own processor only; open it with AutoProcessor")
+    return Pair(tokenizer, image_processor, config, family.pairing, chat_template)
 
 
 def read(model: Any) -> Parts:

@@ -34,6 +34,8 @@ def find(model: Any) -> Parts:
         )
     decoder = model.get_decoder()
     missing: list[str] = []
+    if getattr(model.config, "is_encoder_decoder", False):
+        missing.append("a prompt that its answer continues (it is an encoder and a decoder)")
     paths = {id(module): path for path, module in model.named_modules()}
     norm = _only(decoder, lambda module: "norm" in type(module).__name__.lower(), "a final norm", missing)
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
@@ -90,7 +92,7 @@ def _linear(model: Any, norm: nn.Module) -> bool:
     handle = norm.register_forward_hook(lambda _module, _args, output: seen.append(output))
     head = model.get_output_embeddings()
     try:
-        token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+        token = torch.full((1, 1), int(image_token_id(model.config) == 0), device=model.device)
         logits = model(input_ids=token, attention_mask=torch.ones_like(token), use_cache=False).logits
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -331,6 +331,9 @@ def build(family: str, padding_side: str = "left") -> tuple[Any, Any]:
     core = tokenizer(family, padding_side)
     torch.manual_seed(3)
     model, images = BUILDERS[family](len(core))
+    for parameter in model.parameters():
+        if not parameter.any():  # gates and projections that start closed would keep the picture out
+            torch.nn.init.normal_(parameter, std=0.4)
     model.generation_config.eos_token_id = END
     model.generation_config.pad_token_id = PAD
     if callable(images) and not hasattr(images, "preprocess"):
