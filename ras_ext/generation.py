@@ -5,6 +5,7 @@ The stages of the method call this with greedy settings, the final answer with w
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from jinja2 import TemplateError
 
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
-from ras_ext.models import FAMILIES
+from ras_ext.models import family_of
 
 # Settings that would change what the first tokens of a judged answer are, whatever the checkpoint's defaults.
 GREEDY: dict[str, Any] = {
@@ -45,18 +46,18 @@ class Answer:
     ended: bool = True
 
 
-def chat_template(processor: Any, model_type: str) -> str | None:
+def chat_template(processor: Any, config: Any) -> str | None:
     """The family's chat template where the checkpoint brings none, else ``None`` (use its own)."""
     if getattr(processor, "chat_template", None):
         return None
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            warnings.warn(
-                f"the processor brings no chat template; the usual one of the {family.name} family is used",
-                stacklevel=3,
-            )
-            return family.chat_template
-    raise ModelError("the processor brings no chat template; set processor.chat_template")
+    family = family_of(config)
+    if family is None or family.chat_template is None:
+        raise ModelError("the processor brings no chat template; set processor.chat_template")
+    warnings.warn(
+        f"the processor brings no chat template; the usual one of the {family.name} family is used",
+        stacklevel=3,
+    )
+    return family.chat_template
 
 
 def render(processor: Any, request: Request, template: str | None) -> str:
@@ -83,12 +84,17 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
     """Left-padded model inputs for a batch of requests, on the model's device and in its dtype."""
     if not requests:
         raise InputError("a batch needs at least one request, got none")
-    template = chat_template(processor, model.config.model_type)
+    template = chat_template(processor, model.config)
     texts = [render(processor, request, template) for request in requests]
     tokenizer = processor.tokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    images = [image for request in requests for image in request.images]
+    family = family_of(model.config)
+    images: list[Any] = [list(request.images) for request in requests]
+    if not any(images):
+        images = []
+    elif family is None or not family.nested_images:
+        images = [image for row in images for image in row]
     begins = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
     batch = processor(
         text=texts,
@@ -98,7 +104,9 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
         add_special_tokens=not begins,
         return_tensors="pt",
     )
-    batch.pop("token_type_ids", None)
+    # Some tokenizers give them to models that know none; to others they say which tokens are images.
+    if "token_type_ids" not in inspect.signature(model.forward).parameters:
+        batch.pop("token_type_ids", None)
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)
         for name, value in batch.items()

@@ -111,6 +111,8 @@ class LogitsCarrier(LogitsProcessor):
         for name in ("final_logit_softcapping", "logit_scale"):
             if getattr(text, name, None):
                 raise ModelError(f"the head applies {name}, where mixing logits is not exact; use carrier='state'")
+        if not parts.linear_head:
+            raise ModelError("the head caps or scales its logits, where mixing them is not exact; use carrier='state'")
         # As the head sees a steered state: the prototype rounded to the model's type.
         self._prototypes = parts.logits(vectors.prototypes[: len(vectors.doses)]).unsqueeze(0)
         self._dose = _Dose(risk.to(self._prototypes.device), vectors.doses)

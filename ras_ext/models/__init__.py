@@ -1,28 +1,78 @@
-"""What differs between model families; one file each. A model of no known family is refused, never guessed."""
+"""What differs between model families; one file each. A family nobody wrote down is served by structure, or refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ras_ext.errors import ModelError
-from ras_ext.models import llava
+from ras_ext.models import (
+    gemma3,
+    idefics3,
+    internvl,
+    llava,
+    llava_next,
+    llava_onevision,
+    mistral3,
+    mllama,
+    pixtral,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_vl,
+    smolvlm,
+    structure,
+)
 from ras_ext.models.load import load
+from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, find_parts
 
-__all__ = ["FAMILIES", "Family", "Parts", "load", "read"]
+__all__ = ["FAMILIES", "Family", "Pair", "Parts", "family_of", "load", "processor_of", "read"]
 
-FAMILIES: tuple[Family, ...] = (llava.FAMILY,)
+# The first that fits counts: Pixtral's checkpoints call themselves LLaVA.
+FAMILIES: tuple[Family, ...] = (
+    pixtral.FAMILY,
+    llava.FAMILY,
+    llava_next.FAMILY,
+    llava_onevision.FAMILY,
+    qwen2_vl.FAMILY,
+    qwen2_5_vl.FAMILY,
+    qwen3_vl.FAMILY,
+    internvl.FAMILY,
+    gemma3.FAMILY,
+    idefics3.FAMILY,
+    smolvlm.FAMILY,
+    mistral3.FAMILY,
+    mllama.FAMILY,
+)
+
+
+def family_of(config: Any) -> Family | None:
+    """The known family of a model's config, if any."""
+    return next((family for family in FAMILIES if family.fits(config)), None)
+
+
+def processor_of(config: Any, tokenizer: Any, image_processor: Any, chat_template: str | None = None) -> Pair:
+    """A processor for the guard from a tokenizer and an image processor, where the family's own cannot be had.
+
+    Args:
+        config: the model's config.
+        chat_template: instead of the tokenizer's own.
+
+    Raises:
+        ModelError: the family is unknown or its own processor needs no further package, or the tokenizer is another
+            model's.
+    """
+    family = family_of(config)
+    if family is None or family.pairing is None:
+        name = f"the {family.name} family" if family else f"a model of type {getattr(config, 'model_type', None)!r}"
+        raise ModelError(f"{name} is served with its own processor only; open it with AutoProcessor")
+    return Pair(tokenizer, image_processor, config, family.pairing, chat_template)
 
 
 def read(model: Any) -> Parts:
-    """Finds the parts of a loaded model.
+    """Finds the parts of a loaded model, by its family or, with a warning, by its structure.
 
     Raises:
-        ModelError: the model's type is of no known family, or a part is missing.
+        ModelError: a part is missing or ambiguous.
     """
-    kind = getattr(getattr(model, "config", None), "model_type", None)
-    for family in FAMILIES:
-        if kind in family.model_types:
-            return find_parts(family, model)
-    known = ", ".join(sorted(t for family in FAMILIES for t in family.model_types))
-    raise ModelError(f"models of type {kind!r} are not supported; supported types: {known}")
+    family = family_of(getattr(model, "config", None))
+    return structure.find(model) if family is None else find_parts(family, model)

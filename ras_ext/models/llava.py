@@ -8,6 +8,8 @@ FAMILY = Family(
     name="llava",
     model_types=("llava",),
     final_norm="model.language_model.norm",
+    layers="model.language_model.layers",
+    vision="model.vision_tower",
     chat_template=(
         "{% for message in messages %}{{ message.role | upper }}: "
         "{% if message.content is string %}{{ message.content }}{% else %}"

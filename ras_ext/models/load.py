@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +47,51 @@ def load(
     Raises:
         ModelError: nothing can be opened under that name.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     place = locate(str(name))
     if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
         raise ModelError(f"the folder {place!r} holds no config.json, so it is no model; give a model's folder")
     try:
-        processor = AutoProcessor.from_pretrained(place, revision=revision, **kwargs)
+        processor = _processor(place, revision=revision, **kwargs)
         model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(f"the model {name!s} cannot be opened: {reason}") from error
+        raise ModelError(f"the model {name!s} cannot be opened: {reason}{_install(str(error))}") from error
     if device is not None:
         model.to(device)  # type: ignore[arg-type]
     return model.eval(), processor
+
+
+def _processor(place: str, **kwargs: Any) -> Any:
+    """The checkpoint's processor; where that lacks a package for video, its tokenizer and image processor."""
+    from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+    from ras_ext.models import family_of, processor_of
+
+    try:
+        return AutoProcessor.from_pretrained(place, **kwargs)
+    except (ImportError, ValueError):
+        config = AutoConfig.from_pretrained(place, **kwargs)
+        family = family_of(config)
+        if family is None or family.pairing is None:
+            raise
+        absent = [package for package in family.pairing.packages if find_spec(package) is None]
+        if not absent:
+            raise
+    warnings.warn(
+        f"the processor of the {family.name} family needs {' and '.join(absent)}; its tokenizer and image processor "
+        f"serve without, for images only (pip install {' '.join(absent)} for the whole)",
+        stacklevel=3,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(place, **kwargs)
+    return processor_of(config, tokenizer, AutoImageProcessor.from_pretrained(place, **kwargs))
+
+
+def _install(message: str) -> str:
+    """The command that installs the package whose absence is complained of; empty where it is none or is named."""
+    found = re.search(r"(?:requires|module named) (?:the )?[`']?(\w+)", message)
+    if found is None or "pip install" in message.splitlines()[0]:
+        return ""
+    package = found[1].lower()
+    return "" if find_spec(package) else f"; pip install {package}"

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ras_ext.errors import ModelError
+from ras_ext.models.pair import Pairing, image_token_id
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,42 @@ class Family:
     Args:
         name: the family's name in errors, docs and receipts.
         model_types: values of ``config.model_type`` that belong to it.
-        final_norm: module path of the norm whose output the LM head reads.
-        chat_template: used, with a warning, where a checkpoint brings none.
+        final_norm: module path of the norm whose output the LM head reads; runs once a forward pass.
+        layers: module path of the list of decoder layers.
+        vision: module path of the vision tower; runs in passes that read an image, and in no others.
+        chat_template: used, with a warning, where a checkpoint brings none; ``None`` where checkpoints differ.
+        vision_types: values of ``config.vision_config.model_type`` it is limited to; empty for any.
+        nested_images: its processor wants the images of a batch as one list per request.
+        pairing: how a tokenizer and an image processor serve where its own processor cannot be had.
     """
 
     name: str
     model_types: tuple[str, ...]
     final_norm: str
-    chat_template: str
+    layers: str
+    vision: str
+    chat_template: str | None = None
+    vision_types: tuple[str, ...] = ()
+    nested_images: bool = False
+    pairing: Pairing | None = None
+
+    def fits(self, config: Any) -> bool:
+        """Whether a model of this config belongs to the family."""
+        tower = getattr(getattr(config, "vision_config", None), "model_type", None)
+        return getattr(config, "model_type", None) in self.model_types and (
+            not self.vision_types or tower in self.vision_types
+        )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one loaded model that the defence touches."""
+    """The parts of one loaded model that the defence touches.
+
+    Attributes:
+        layers: the decoder layers in order.
+        vision: the vision tower.
+        linear_head: the model's logits are the head's output as it stands, neither capped nor scaled.
+    """
 
     family: Family
     model: Any  # a transformers model with generate()
@@ -43,6 +67,9 @@ class Parts:
     vocab_size: int
     n_layers: int
     image_token_id: int
+    layers: nn.ModuleList
+    vision: nn.Module
+    linear_head: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -56,24 +83,20 @@ class Parts:
         return self.head(states.to(weight.device, weight.dtype)).float()
 
 
-def find_parts(family: Family, model: Any) -> Parts:
+def find_parts(family: Family, model: Any, *, linear_head: bool = True) -> Parts:
     """Reads a model by its family's layout.
 
     Raises:
         ModelError: a part is not where the family has it.
     """
-    try:
-        final_norm = model.get_submodule(family.final_norm)
-    except AttributeError:
-        raise ModelError(
-            f"a {family.name} model has its last norm at {family.final_norm!r}, which this "
-            f"{type(model).__name__} lacks; load it with AutoModelForImageTextToText"
-        ) from None
+    final_norm = _module(family, model, "last norm", family.final_norm)
+    layers = _module(family, model, "decoder layers", family.layers)
+    vision = _module(family, model, "vision tower", family.vision)
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"{type(model).__name__} has no LM head; load it with AutoModelForImageTextToText")
     text = model.config.get_text_config()
-    image_token = getattr(model.config, "image_token_id", getattr(model.config, "image_token_index", None))
+    image_token = image_token_id(model.config)
     if image_token is None:
         raise ModelError(f"the config of this {type(model).__name__} names no image token (image_token_id)")
     return Parts(
@@ -85,4 +108,17 @@ def find_parts(family: Family, model: Any) -> Parts:
         vocab_size=head.weight.shape[0],
         n_layers=text.num_hidden_layers,
         image_token_id=image_token,
+        layers=layers,
+        vision=vision,
+        linear_head=linear_head,
     )
+
+
+def _module(family: Family, model: Any, what: str, path: str) -> Any:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        raise ModelError(
+            f"a {family.name} model has its {what} at {path!r}, which this "
+            f"{type(model).__name__} lacks; load it with AutoModelForImageTextToText"
+        ) from None
