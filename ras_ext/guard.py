@@ -268,7 +268,8 @@ class Guard:
         others = [[reformulate(request, "", prompts) for request in requests]]
         if self._look:
             others.append(looking(requests, prompts))
-        return share(self.model, self.processor, requests, others)
+        room = 2 * prompts.max_context_tokens + self.vectors.n_score
+        return share(self.model, self.processor, requests, others, room=room)
 
     def _other_cache(self, settings: dict[str, Any]) -> bool:
         """Whether the answer is to be written with a cache of another kind or form than the one that is shared."""

@@ -7,6 +7,7 @@ is encoded by the processor once and run through the model once; a stage then ru
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +72,10 @@ class SharedPrefix:
         width = self._ids.shape[1]
         layers: list[Any] = list(self._cache.layers)
         for layer in layers:
-            if layer.keys.shape[-2] > width:
+            if layer.get_seq_length() > width:
                 layer.keys, layer.values = layer.keys[..., :width, :], layer.values[..., :width, :]
+                if hasattr(layer, "cumulative_length"):
+                    layer.cumulative_length = width
 
     def _padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows padded on the left, and the mask that says which are real, both (B, T) on the model's device."""
@@ -83,12 +86,16 @@ class SharedPrefix:
 
 
 @torch.inference_mode()
-def share(model: Any, processor: Any, requests: Sequence[Request], others: Sequence[Sequence[Request]]) -> Any:
+def share(
+    model: Any, processor: Any, requests: Sequence[Request], others: Sequence[Sequence[Request]], *, room: int = 128
+) -> SharedPrefix | None:
     """The prefilled beginnings of ``requests``, or None where their prompts or the model's cache cannot be shared.
 
-    ``others``: the requests of the other stages, as far as they are known, row by row: they must begin alike.
+    ``others``: the requests of the other stages, as far as they are known, row by row: they must begin alike. ``room``:
+    by how many tokens their prompts and answers can still grow.
     """
-    if not _croppable(model):
+    longest = _longest(model)
+    if not longest:
         return None
     template = chat_template(processor, model.config.model_type)
     batch = encode(model, processor, requests)
@@ -99,20 +106,26 @@ def share(model: Any, processor: Any, requests: Sequence[Request], others: Seque
     for index, request in enumerate(requests):
         text = render(processor, request, template)
         row = _beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
-        rest = [render(processor, stage[index], template) for stage in others]
-        if row is None or any(_tail(processor, text, row) is None for text in rest):
+        if row is None:
+            return None
+        tails = [_tail(processor, render(processor, stage[index], template), row) for stage in others]
+        if any(tail is None or ids.shape[1] + len(tail) + room >= longest for tail in tails):
             return None
         beginnings.append(row)
     return SharedPrefix(model, processor, template, beginnings, batch)
 
 
-def _croppable(model: Any) -> bool:
-    """True if the model's cache grows by adding behind what is there, and positions follow from the mask alone."""
+def _longest(model: Any) -> float:
+    """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
     if any(hasattr(part, "rope_deltas") for part in (model, getattr(model, "model", None))):
-        return False  # positions of images that the model keeps to itself
-    layers = DynamicCache(config=model.config.get_text_config()).layers
-    plain = all(type(layer).__name__ == "DynamicLayer" for layer in layers)
-    return plain and not getattr(model.config.get_text_config(), "cross_attention_layers", None)
+        return 0  # positions of images that the model keeps to itself
+    text = model.config.get_text_config()
+    layers: list[Any] = list(DynamicCache(config=text).layers)
+    known = {"DynamicLayer", "DynamicSlidingWindowLayer"}
+    if getattr(text, "cross_attention_layers", None) or any(type(layer).__name__ not in known for layer in layers):
+        return 0
+    # A window that is never left is none.
+    return min((layer.sliding_window for layer in layers if hasattr(layer, "sliding_window")), default=math.inf)
 
 
 def _beginning(processor: Any, text: str, tokens: list[int], has_image: bool) -> Beginning | None:

@@ -163,23 +163,28 @@ def test_where_it_cannot_be_shared_the_receipt_says_so(
     once = guard.generate_batch(asked, max_new_tokens=8)[0]
     for settings in ({"num_beams": 2}, {"use_cache": False}):
         assert guard.generate_batch(asked, max_new_tokens=8, **settings)[0].image_prefills == 2
-    monkeypatch.setattr(prefix, "_croppable", lambda model: False)
+    monkeypatch.setattr(prefix, "_longest", lambda model: 0)
     apart = guard.generate_batch(asked, max_new_tokens=8)[0]
     assert (once.image_prefills, apart.image_prefills) == (1, 3)
     assert (once.text, once.visual_context) == (apart.text, apart.visual_context)
     assert guard.generate(None, "what is an apple ?", max_new_tokens=8).image_prefills == 0
 
 
-def test_only_a_cache_that_grows_is_shared(organism: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert prefix._croppable(organism.model)
-    monkeypatch.setattr(organism.model.config.get_text_config(), "sliding_window", 8, raising=False)
-    monkeypatch.setattr(
-        organism.model.config.get_text_config(), "layer_types", ["sliding_attention"] * 4, raising=False
-    )
-    assert not prefix._croppable(organism.model)
+def test_only_a_cache_that_grows_is_shared(
+    organism: Subject, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = [Request.of(picture, "what is this ?")]
+    asked = (organism.model, organism.processor, request, [request])
+    assert prefix._longest(organism.model) == float("inf")
+    config = organism.model.config.get_text_config()
+    monkeypatch.setattr(config, "sliding_window", 64, raising=False)
+    monkeypatch.setattr(config, "layer_types", ["sliding_attention"] * 4, raising=False)
+    assert prefix._longest(organism.model) == 64
+    assert share(*asked, room=64) is None  # it would leave the window
     monkeypatch.undo()
+    assert share(*asked, room=64) is not None
     monkeypatch.setattr(organism.model.model, "rope_deltas", None, raising=False)
-    assert not prefix._croppable(organism.model)
+    assert prefix._longest(organism.model) == 0
 
 
 def test_prompts_that_begin_otherwise_are_not_shared(organism: Subject, picture: Image.Image) -> None:

@@ -193,7 +193,8 @@ def test_progress_is_told_to_its_end(organism: Subject, texts: dict[str, list[st
     calibrate(
         organism.model, organism.processor, **texts, images=images, prompts=PROMPTS, max_new_tokens=8, progress=tell
     )
-    assert told == {"prototypes": (48, 48), "baseline": (48, 48), "context": (48, 48)}
+    assert told["regions"][0] == told["regions"][1]
+    assert told == {"prototypes": (48, 48), "baseline": (48, 48), "context": (48, 48), "regions": told["regions"]}
 
 
 def test_an_empty_list_is_refused(organism: Subject) -> None:
