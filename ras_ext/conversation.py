@@ -5,7 +5,7 @@ The three stages differ only in the text of the last user turn, so that is what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,49 @@ class Request:
         turns[0]["content"].insert(0, {"type": "image"})
         return cls(tuple(turns), (load_image(image),))
 
+    @classmethod
+    def from_messages(
+        cls, messages: Sequence[Mapping[str, Any]], images: Sequence[Image.Image | str | Path] = ()
+    ) -> Request:
+        """A request from messages in transformers' chat format, system prompt and several images included.
+
+        Args:
+            messages: ``{"role": "system" | "user" | "assistant", "content": text or parts}``, the last one the user's;
+                a part is ``{"type": "text", "text": ...}`` or ``{"type": "image"}``, with the picture or its path under
+                ``"image"`` (``"url"`` or ``"path"`` for a file), or else taken from `images` in order.
+            images: pictures or paths for the parts that bring none.
+
+        Raises:
+            InputError: the messages are not so, or do not fit the images.
+        """
+        if isinstance(messages, (str, bytes, Mapping)) or not messages:
+            raise InputError(f"messages must be a list of at least one message, got {messages!r}")
+        rest, taken = list(images), []
+        turns = []
+        for message in messages:
+            role, content = (message.get(key) if isinstance(message, Mapping) else None for key in ("role", "content"))
+            if role not in ("system", "user", "assistant") or not isinstance(content, (str, list, tuple)):
+                raise InputError(
+                    f"a message must have a role (system, user or assistant) and content, got {str(message)[:120]!r}"
+                )
+            parts = []
+            for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+                kind = part.get("type") if isinstance(part, Mapping) else None
+                if kind == "text" and isinstance(part.get("text"), str):
+                    parts.append({"type": "text", "text": part["text"]})
+                elif kind == "image":
+                    taken.append(_picture(part, rest))
+                    parts.append({"type": "image"})
+                else:
+                    raise InputError(f"a part of a message must be text or an image, got {str(part)[:120]!r}")
+            turns.append({"role": role, "content": parts})
+        if rest:
+            raise InputError(f"{len(rest)} of the images given are marked in no message; add {{'type': 'image'}} parts")
+        request = cls(tuple(turns), tuple(taken))
+        if turns[-1]["role"] != "user" or not request.query.strip():
+            raise InputError("the last message must be the user's, with at least one word")
+        return request
+
     @property
     def query(self) -> str:
         """The text of the last user turn."""
@@ -84,6 +127,15 @@ class Request:
         """One user turn with all the request's images and `text`, without the conversation before it."""
         images = [{"type": "image"} for _ in self.images]
         return Request(({"role": "user", "content": [*images, {"type": "text", "text": text}]},), self.images)
+
+
+def _picture(part: Mapping[str, Any], rest: list[Any]) -> Image.Image:
+    for key in ("image", "path", "url"):
+        if part.get(key) is not None:
+            return load_image(part[key])
+    if not rest:
+        raise InputError("a message marks an image and none is left; give it in the part, or in images")
+    return load_image(rest.pop(0))
 
 
 def _turn(role: str, text: str) -> dict[str, Any]:

@@ -248,6 +248,21 @@ class Guard:
         request = Request.of(image, text, history)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
 
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        images: Sequence[Image.Image | str | Path] = (),
+        *,
+        max_new_tokens: int = 128,
+        **settings: Any,
+    ) -> GuardedAnswer:
+        """Answers a conversation in transformers' chat format; see :meth:`ras_ext.conversation.Request.from_messages`.
+
+        `settings` go to ``generate``, a ``streamer`` among them: it then gets the steered answer as it is written.
+        """
+        request = Request.from_messages(messages, images)
+        return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
+
     def _judge(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, list[str], SharedPrefix | None]:
         """Stages 1 and 2: similarity ``(B,)``, risk ``(B,)``, visual contexts, and what later stages can go on from."""
         shared = self._share(requests)
