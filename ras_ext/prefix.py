@@ -18,6 +18,8 @@ from transformers import DynamicCache
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, pad_token, render
 
+_KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
+
 
 @dataclass(frozen=True)
 class Beginning:
@@ -34,15 +36,24 @@ class SharedPrefix:
     """
 
     def __init__(
-        self, model: Any, processor: Any, template: str | None, beginnings: list[Beginning], images: dict[str, Any]
+        self,
+        model: Any,
+        processor: Any,
+        template: str | None,
+        beginnings: list[Beginning],
+        images: dict[str, Any],
+        kinds: list[list[int]] | None = None,
     ) -> None:
         self._model, self._processor, self._template = model, processor, template
         self._beginnings = beginnings
         self._pad = pad_token(model, processor)
         self._ids, self._mask = self._padded([row.tokens for row in beginnings])
         self._cache = DynamicCache(config=model.config.get_text_config())
-        position = (self._mask.cumsum(-1) - 1).clamp_min(0)
-        inputs = {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": position, **images}
+        inputs = {"input_ids": self._ids, "attention_mask": self._mask, **images}
+        if not _positions_in_space(model):
+            inputs["position_ids"] = (self._mask.cumsum(-1) - 1).clamp_min(0)
+        elif kinds is not None:
+            inputs[_KINDS] = self._padded(kinds, fill=0)[0]
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             inputs["logits_to_keep"] = 1  # nobody reads them
         model(**inputs, past_key_values=self._cache, use_cache=True)
@@ -77,10 +88,10 @@ class SharedPrefix:
                 if hasattr(layer, "cumulative_length"):
                     layer.cumulative_length = width
 
-    def _padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, rows: list[list[int]], fill: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows padded on the left, and the mask that says which are real, both (B, T) on the model's device."""
         width = max(map(len, rows))
-        ids = [[self._pad] * (width - len(row)) + row for row in rows]
+        ids = [[self._pad if fill is None else fill] * (width - len(row)) + row for row in rows]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
         return torch.tensor(ids, device=self._model.device), torch.tensor(mask, device=self._model.device)
 
@@ -100,9 +111,11 @@ def share(
     template = chat_template(processor, model.config.model_type)
     batch = encode(model, processor, requests)
     ids, mask = batch.pop("input_ids"), batch.pop("attention_mask")
+    given = batch.pop(_KINDS, None) if _positions_in_space(model) else None
     if any(value.ndim >= 2 and value.shape[:2] == ids.shape for value in batch.values()):
         return None  # something else goes with every token
-    beginnings = []
+    beginnings: list[Beginning] = []
+    kinds: list[list[int]] = []
     for index, request in enumerate(requests):
         text = render(processor, request, template)
         row = _beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
@@ -112,13 +125,15 @@ def share(
         if any(tail is None or ids.shape[1] + len(tail) + room >= longest for tail in tails):
             return None
         beginnings.append(row)
-    return SharedPrefix(model, processor, template, beginnings, batch)
+        if given is not None:
+            kinds.append(given[index][mask[index].bool()].tolist()[: len(row.tokens)])
+    return SharedPrefix(model, processor, template, beginnings, batch, kinds or None)
 
 
 def _longest(model: Any) -> float:
     """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
-    if any(hasattr(part, "rope_deltas") for part in (model, getattr(model, "model", None))):
-        return 0  # positions of images that the model keeps to itself
+    if _positions_in_space(model) and "_prepare_position_ids_for_generation" not in vars(type(model)):
+        return 0  # nobody would go on from them
     text = model.config.get_text_config()
     layers: list[Any] = list(DynamicCache(config=text).layers)
     known = {"DynamicLayer", "DynamicSlidingWindowLayer"}
@@ -126,6 +141,11 @@ def _longest(model: Any) -> float:
         return 0
     # A window that is never left is none.
     return min((layer.sliding_window for layer in layers if hasattr(layer, "sliding_window")), default=math.inf)
+
+
+def _positions_in_space(model: Any) -> bool:
+    """True if image tokens have positions in height and width, from which the model itself goes on."""
+    return any(hasattr(part, "rope_deltas") for part in (model, getattr(model, "model", None)))
 
 
 def _beginning(processor: Any, text: str, tokens: list[int], has_image: bool) -> Beginning | None:

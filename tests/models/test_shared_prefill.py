@@ -13,7 +13,10 @@ from ras_ext.reformulate import looking, reformulate
 from ras_ext.states import first_logits
 
 # The rest keeps positions to itself, attends across, or has something beside every token.
-SHARING = {"llava", "llava_next", "llava_onevision", "internvl", "idefics3", "smolvlm", "pixtral", "mistral3"}
+SHARING = {
+    "llava", "llava_next", "llava_onevision", "internvl", "idefics3", "smolvlm", "pixtral", "mistral3",
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
