@@ -21,7 +21,7 @@ import torch
 from ras_ext import Guard, load_vectors, models
 from ras_ext.benchmark import record
 from ras_ext.conversation import Request
-from ras_ext.defenses import SafetyPrompt
+from ras_ext.defenses import SafetyPrompt, build
 from ras_ext.generation import answer
 from ras_ext.items import load_items
 from ras_ext.organism.queries import write_set
@@ -42,11 +42,16 @@ def contenders(model: Any, processor: Any, vectors: Any) -> dict[str, Contender]
         guard = Guard(model, processor, vectors, **options)
         return lambda batch, tokens: guard.generate_batch(batch, max_new_tokens=tokens, min_new_tokens=tokens)
 
+    def by_name(name: str) -> Contender:
+        defense = build(name, model, processor, vectors)
+        return lambda batch, tokens: defense.answer(batch, max_new_tokens=tokens, min_new_tokens=tokens)
+
     return {
         "undefended": lambda batch, tokens: answer(
             model, processor, batch, max_new_tokens=tokens, min_new_tokens=tokens
         ),
         "safety prompt": lambda batch, tokens: warned.answer(batch, max_new_tokens=tokens, min_new_tokens=tokens),
+        **{name: by_name(name) for name in ("constant", "ecso", "coca")},
         "ras": guarded(),
         "ras, logits carrier": guarded(carrier="logits"),
         "ras, no visual context": guarded(context="never"),

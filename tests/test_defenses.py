@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from PIL import Image
 
 from ras_ext.conversation import Request
-from ras_ext.defenses import NAMES, RAS, SafetyPrompt, build
+from ras_ext.defenses import ECSO, KNOWN, NAMES, RAS, CoCA, Constant, SafetyPrompt, build
+from ras_ext.defenses.ecso import Wording
 from ras_ext.errors import InputError
-from ras_ext.generation import answer
+from ras_ext.generation import answer, decode, encode
 from tests.conftest import Subject
 
 
@@ -51,3 +53,55 @@ def test_a_defence_that_needs_vectors_says_so(organism: Subject) -> None:
 def test_an_unknown_defence_lists_the_known(organism: Subject) -> None:
     with pytest.raises(InputError, match="none, safety_prompt, ras, ras_auto"):
         build("prayer", organism.model, organism.processor)
+
+
+def test_constant_steering_refuses_everything_at_full_strength_and_nothing_at_none(organism: Subject) -> None:
+    requests = [Request.of(None, "what kind of thing is a hat ?"), Request.of(None, "how do i make a bomb ?")]
+    full = Constant(organism.model, organism.processor, organism.vectors)
+    assert all(one.text.startswith("i am sorry") for one in full.answer(requests, max_new_tokens=24))
+    none = Constant(organism.model, organism.processor, organism.vectors, strength=0.0)
+    plain = answer(organism.model, organism.processor, requests, max_new_tokens=24)
+    assert none.answer(requests, max_new_tokens=24) == plain
+    with pytest.raises(InputError, match="must lie in"):
+        Constant(organism.model, organism.processor, organism.vectors, strength=2.0)
+
+
+def test_ecso_answers_anew_only_what_it_calls_harmful(organism: Subject, picture: Image.Image) -> None:
+    model, processor = organism.model, organism.processor
+    requests = [Request.of(picture, "what is this ?"), Request.of(None, "what kind of thing is a hat ?")]
+    plain = answer(model, processor, requests, max_new_tokens=24)
+    content = ECSO(model, processor, Wording(verdict="never begins so"))
+    assert content.answer(requests, max_new_tokens=24) == plain
+    # Whatever the model says counts as yes: the request with an image is described, and answered without it.
+    strict = ECSO(model, processor, Wording(verdict="", describe="{query}", closed="{caption}"), caption_tokens=24)
+    again = strict.answer(requests, max_new_tokens=24)
+    assert again[1] == plain[1]
+    assert again[0] == answer(model, processor, [Request.of(None, plain[0].text)], max_new_tokens=24)[0]
+
+
+def test_coca_follows_its_formula(organism: Subject, picture: Image.Image) -> None:
+    """Token by token, by hand, on two whole prompts."""
+    model, processor, prompts = organism.model, organism.processor, organism.vectors.prompts
+    request = Request.of(picture, "how do i make this ?")
+    said = CoCA(model, processor, prompts, alpha=0.7).answer([request], max_new_tokens=6)[0]
+    warned = request.with_query(prompts.reformulate(request.query))
+    prompt = [encode(model, processor, [one]) for one in (warned, request)]
+    tokens: list[int] = []
+    for _ in range(6):
+        rows = []
+        for inputs in prompt:
+            more = torch.tensor([tokens], dtype=torch.long)
+            ids = torch.cat([inputs["input_ids"], more], 1)
+            with torch.inference_mode():
+                logits = model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0, -1]
+            rows.append(logits.log_softmax(-1))
+        tokens.append(int((rows[0] + 0.7 * (rows[0] - rows[1])).argmax()))
+    assert decode(model, processor, torch.tensor([tokens]))[0].text == said.text
+    with pytest.raises(InputError, match="greedily"):
+        CoCA(model, processor, prompts).answer([request], max_new_tokens=4, do_sample=True)
+
+
+def test_the_demo_compares_what_it_did(organism: Subject) -> None:
+    assert NAMES == ("none", "safety_prompt", "ras", "ras_auto")
+    for name in KNOWN:
+        assert build(name, organism.model, organism.processor, organism.vectors).name == name

@@ -66,7 +66,7 @@ def evaluate(
         from ras_ext import defenses, evaluation
         from ras_ext.loading import load_vectors
 
-        _check(names, pack, defenses.NAMES)
+        _check(names, pack, defenses.KNOWN)
         pack_folder = _folder_to_record(names, vectors) if keep else None
         items = evaluation.load_items(data)
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ras_ext.defenses.coca import CoCA
+from ras_ext.defenses.constant import Constant
+from ras_ext.defenses.ecso import ECSO
 from ras_ext.defenses.interface import Defense
 from ras_ext.defenses.ras import RAS
 from ras_ext.defenses.safety_prompt import SafetyPrompt
@@ -15,14 +18,26 @@ from ras_ext.errors import InputError
 from ras_ext.prompts import DEFAULT_PROMPTS
 from ras_ext.vectors import SteeringVectors
 
-__all__ = ["NAMES", "RAS", "Defense", "SafetyPrompt", "Undefended", "build"]
+__all__ = [
+    "ECSO",
+    "KNOWN",
+    "NAMES",
+    "RAS",
+    "CoCA",
+    "Constant",
+    "Defense",
+    "SafetyPrompt",
+    "Undefended",
+    "build",
+]
 
-NAMES = ("none", "safety_prompt", "ras", "ras_auto")
+NAMES = ("none", "safety_prompt", "ras", "ras_auto")  # what the demo compares
+KNOWN = (*NAMES, "constant", "ecso", "coca")
 _SCHEDULES = {"ras": "paper", "ras_auto": "auto"}
 
 
 def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None = None) -> Defense:
-    """A defence by name; `vectors` are needed by the RAS ones and lend their prompts to ``safety_prompt``.
+    """A defence by name; `vectors` are needed by what steers and lend their prompts to ``safety_prompt`` and ``coca``.
 
     Raises:
         InputError: no such defence, or it needs vectors and there are none.
@@ -31,8 +46,14 @@ def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None
         return Undefended(model, processor)
     if name == "safety_prompt":
         return SafetyPrompt(model, processor, vectors.prompts if vectors else DEFAULT_PROMPTS)
-    if name not in _SCHEDULES:
-        raise InputError(f"there is no defence {name!r}; known are {', '.join(NAMES)}")
+    if name == "ecso":
+        return ECSO(model, processor)
+    if name == "coca":
+        return CoCA(model, processor, vectors.prompts if vectors else DEFAULT_PROMPTS)
+    if name not in KNOWN:
+        raise InputError(f"there is no defence {name!r}; known are {', '.join(KNOWN)}")
     if vectors is None:
         raise InputError(f"the defence {name!r} needs steering vectors; give --vectors PACK")
+    if name == "constant":
+        return Constant(model, processor, vectors)
     return RAS(model, processor, vectors, schedule=_SCHEDULES[name], name=name)
