@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from models import tiny
+
 from ras_ext.models import FAMILIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "families.md"
