@@ -23,7 +23,7 @@ def tiles(pair: Pair, features: Mapping[str, Any], index: int) -> str:
     if not _alone(features, index):
         return pair.image_token * (side * side + 1)  # and the mark of a new line
     height, width = (int(length) for length in features["image_sizes"][index])
-    best_height, best_width = select_best_resolution([height, width], pair.config.image_grid_pinpoints)
+    best_height, best_width = select_best_resolution((height, width), pair.config.image_grid_pinpoints)
     rows, columns = side * (best_height // vision.image_size), side * (best_width // vision.image_size)
     # The image was fitted into the grid: what lies beside it is cut off again, the same on both sides.
     if width / height > columns / rows:
