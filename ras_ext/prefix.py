@@ -108,7 +108,7 @@ def share(
     longest = _longest(model)
     if not longest:
         return None
-    template = chat_template(processor, model.config.model_type)
+    template = chat_template(processor, model.config)
     batch = encode(model, processor, requests)
     ids, mask = batch.pop("input_ids"), batch.pop("attention_mask")
     given = batch.pop(_KINDS, None) if _positions_in_space(model) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,3 +248,15 @@ def test_the_context_can_be_left_out(organism: Subject, picture: Image.Image) ->
 def test_wrong_settings_are_refused(organism: Subject, wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         Guard(organism.model, organism.processor, organism.vectors, **wrong)
+
+
+@pytest.mark.filterwarnings("ignore:the processor brings no chat template")
+def test_a_processor_without_a_template_shares_by_the_usual_one(tmp_path: Path, picture: Image.Image) -> None:
+    folder = build_stranger(tmp_path / "bare", tied=False, padding_side="left", template=False)
+    model, processor = models.load(folder)
+    asked = [Request.of(picture, "w1 w2")]
+    shared = share(model, processor, asked, [asked])
+    assert shared is not None
+    alone, _ = first_logits(model, processor, asked, 2)
+    together, _ = first_logits(model, processor, asked, 2, shared.run)
+    assert (alone - together).abs().max() < 1e-4
