@@ -17,47 +17,24 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from . import strict_json
+from .address import MARKER, NAME, normal_url
 from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError
-from .layout import CONFIG_FILE, MIB, SIGNATURE_FILE, check_member, check_sizes, size_limit
+from .layout import MIB, SIGNATURE_FILE, check_sizes, size_limit
 from .pack import Pack
-from .paths import expanded
-from .schema import SHA256, installed_version
+from .record import Record, checked, revision_of
+from .schema import installed_version
 from .source import Source
-from .store import REVISION, Store
+from .store import Store
 from .swap import fill, staged
 from .trust import Requirement
 from .versions import Found, Published, Version
 
-MARKER = "ras_registry.json"
-NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/){0,1}[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 RACES = 50
-
-
-@dataclass(frozen=True)
-class Record:
-    """One version of a pack, as its JSON file says it."""
-
-    version: int
-    revision: str
-    digest: str
-    name: str
-    base_model: str
-    files: dict[str, dict[str, Any]]
-    parent: str | None
-    message: str
-    date: str
-    ras_ext_version: str
-
-    @property
-    def signed(self) -> bool:
-        return SIGNATURE_FILE in self.files
 
 
 class FolderRegistry:
@@ -134,7 +111,7 @@ class FolderRegistry:
                     target = folder / member
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(self._read(f"{base}/{member}", size_limit(member)))
-                if _revision(_hashes(folder, record.files)) != record.revision:
+                if revision_of(_hashes(folder, record.files)) != record.revision:
                     raise PackError(f"{name} in {self.url} was changed after it was pushed; do not use this pack")
             pack = store.admit(folder, source, record.revision, requirement)
         if pack.digest != record.digest:
@@ -154,7 +131,7 @@ class FolderRegistry:
     ) -> Published:
         """Add ``members`` (the files of ``pack``, and its signature) as the next version. Raises RegistryError."""
         hashes = {member: hashlib.sha256(data).hexdigest() for member, data in members.items()}
-        revision = _revision(hashes)
+        revision = revision_of(hashes)
         files = {member: {"sha256": hashes[member], "size": len(members[member])} for member in sorted(members)}
         created = not dry_run and not self.exists()
         if created:
@@ -258,7 +235,7 @@ class FolderRegistry:
     def _record(self, name: str, number: int) -> Record | None:
         try:
             raw = self._read(self._path(name, "versions", f"{number:06d}.json"), MIB)
-            return _checked(strict_json.parse(raw, "a version"), number)
+            return checked(strict_json.parse(raw, "a version"), number)
         except (PackError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, RegistryError):
                 raise
@@ -343,39 +320,6 @@ class FolderRegistry:
         )
 
 
-def normal_url(url: str | os.PathLike[str]) -> str:
-    """A directory as ``file://`` with its absolute path, a URL without its last slash."""
-    text = os.fspath(url)
-    if text.startswith("file://"):
-        text = unquote(text.removeprefix("file://"))
-    if "://" not in text:
-        return "file://" + str(expanded(text).resolve())
-    return text.rstrip("/")
-
-
-def local_target(text: str) -> bool:
-    """True if a text can only be a directory: it looks like a path, or a registry lies there."""
-    if not text:
-        return False
-    path = expanded(text)
-    return text.startswith((".", "/", "~", "\\")) or path.is_absolute() or (path / MARKER).is_file()
-
-
-def split_url(url: str) -> tuple[str, str]:
-    """(registry, name) of an address inside a registry; the name is empty for the registry itself.
-
-    Where no registry lies on the way up, the address is taken for one that is yet to be made.
-    """
-    whole = normal_url(url)
-    scheme, _, path = whole.partition("://")
-    parts = path.split("/")
-    for cut in range(len(parts), max(len(parts) - 3, 0), -1):
-        head, tail = f"{scheme}://{'/'.join(parts[:cut])}", "/".join(parts[cut:])
-        if (not tail or NAME.fullmatch(tail)) and path and FolderRegistry(head).exists():
-            return head, tail
-    return whole, ""
-
-
 def _named(name: str) -> str:
     if not NAME.fullmatch(name) or "--" in name or ".." in name:
         raise PackNotFoundError(
@@ -385,46 +329,8 @@ def _named(name: str) -> str:
     return name
 
 
-def _checked(value: Mapping[str, Any], number: int) -> Record:
-    files = {
-        check_name(name): {"sha256": entry["sha256"], "size": int(entry["size"])}
-        for name, entry in value["files"].items()
-    }
-    sound = (
-        re.fullmatch(SHA256, value["digest"])
-        and REVISION.fullmatch(value["revision"])
-        and all(re.fullmatch(SHA256, entry["sha256"]) for entry in files.values())
-        and value["version"] == number
-        and CONFIG_FILE in files
-    )
-    if not sound:
-        raise ValueError("not a version")
-    return Record(
-        number,
-        value["revision"],
-        value["digest"],
-        str(value["name"])[:96],
-        str(value["base_model"])[:400],
-        files,
-        value["parent"] if value["parent"] is None else str(value["parent"]),
-        str(value["message"])[:2000],
-        str(value["date"])[:40],
-        str(value["ras_ext_version"])[:60],
-    )
-
-
-def check_name(name: str) -> str:
-    """A file that a version may list: the config, the signature, or a member of a pack. Raises PackError."""
-    return name if name in (CONFIG_FILE, SIGNATURE_FILE) else check_member(name)
-
-
 def _hashes(folder: Path, names: Mapping[str, Any]) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-
-
-def _revision(hashes: Mapping[str, str]) -> str:
-    """Forty digits that stand for all files of a state, signature included."""
-    return hashlib.sha256(strict_json.canonical(dict(hashes))).hexdigest()[:40]
 
 
 def _same_files(folder: Path, members: Mapping[str, bytes]) -> bool:

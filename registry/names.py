@@ -155,7 +155,7 @@ def local_name(text: str) -> str:
 
 
 def _in_registry(text: str, stem: str, revision: str | None) -> Reference:
-    from .folder import split_url
+    from .address import split_url
 
     url, name = split_url(stem)
     if not name:
@@ -166,7 +166,7 @@ def _in_registry(text: str, stem: str, revision: str | None) -> Reference:
 
 
 def _url(registry: str | os.PathLike[str]) -> str:
-    from .folder import normal_url
+    from .address import normal_url
 
     return normal_url(registry)
 

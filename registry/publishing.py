@@ -106,7 +106,7 @@ def target_of(
     target: str | os.PathLike[str] | None, pack_name: str, registry: str | os.PathLike[str] | None = None
 ) -> Source:
     """Where a push goes. Raises RegistryError for a target that is neither a Hub name nor an address."""
-    from .folder import local_target, split_url
+    from .address import local_target, split_url
 
     registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
     text = "" if target is None else os.fspath(target)

@@ -62,7 +62,8 @@ def verify(name: str | os.PathLike[str], **options: Any) -> list[Verified]:
 
 
 def _registry(text: str) -> Any:
-    from .folder import FolderRegistry, local_target, split_url
+    from .address import local_target, split_url
+    from .folder import FolderRegistry
 
     if "://" in text or local_target(text):
         url, name = split_url(text)
