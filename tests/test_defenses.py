@@ -97,6 +97,8 @@ def test_coca_follows_its_formula(organism: Subject, picture: Image.Image) -> No
             rows.append(logits.log_softmax(-1))
         tokens.append(int((rows[0] + 0.7 * (rows[0] - rows[1])).argmax()))
     assert decode(model, processor, torch.tensor([tokens]))[0].text == said.text
+    longer = CoCA(model, processor, prompts).answer([request], max_new_tokens=20, min_new_tokens=20)[0]
+    assert longer.tokens == 20  # a forbidden end stays forbidden
     with pytest.raises(InputError, match="greedily"):
         CoCA(model, processor, prompts).answer([request], max_new_tokens=4, do_sample=True)
 

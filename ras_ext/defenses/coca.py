@@ -26,6 +26,9 @@ class _Calibrated(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         with_principle, without = scores.log_softmax(-1).chunk(2)
         calibrated = with_principle + self.alpha * (with_principle - without)
+        # What one of them forbids stays forbidden; the difference of two infinities would be no number.
+        forbidden = with_principle.isneginf() | without.isneginf()
+        calibrated = calibrated.masked_fill(forbidden, -torch.inf)
         return torch.cat([calibrated, calibrated])
 
 
