@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ras_ext.cli import options
+from ras_ext.cli.files import read_queries
 from ras_ext.cli.opening import need_pack, open_model
 from ras_ext.cli.output import Output, speaking
 from ras_ext.cli.progress import Watch
@@ -32,6 +33,21 @@ def explain(
             metavar="FILE",
             help="JSONL file of labelled requests: for --layers, or to calibrate heads and regions here and now.",
             show_default=False,
+        ),
+    ] = None,
+    unsafe: Annotated[
+        Path | None,
+        typer.Option(
+            "--unsafe",
+            metavar="FILE",
+            help="With --data: queries to refuse, one a line.",
+            show_default="a built-in list",
+        ),
+    ] = None,
+    safe: Annotated[
+        Path | None,
+        typer.Option(
+            "--safe", metavar="FILE", help="With --data: queries to answer, one a line.", show_default="a built-in list"
         ),
     ] = None,
     vectors: options.Vectors = None,
@@ -60,6 +76,7 @@ def explain(
         from ras_ext.loading import load_vectors
 
         items = load_items(data) if data else None
+        texts = {name: read_queries(file) if file else None for name, file in (("unsafe", unsafe), ("safe", safe))}
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)
         found = load_vectors(pack, model=loaded, processor=processor)
         if layers:
@@ -68,7 +85,7 @@ def explain(
         else:
             assert image is not None
             assert text is not None
-            value, picture = _regions(loaded, processor, found, items, image, text, side, batch_size, say)
+            value, picture = _regions(loaded, processor, found, items, texts, image, text, side, batch_size, say)
         name = "layers" if layers else "explanation"
         value = {"picture": str(out / f"{name}.png"), **value}
         out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +108,7 @@ def _regions(
     processor: Any,
     vectors: Any,
     items: Any,
+    texts: dict[str, Any],
     image: Path,
     text: str,
     side: int,
@@ -106,7 +124,7 @@ def _regions(
         from ras_ext.calibration import with_regions
 
         before = tuple(vectors.calibration.get("warnings", ()))
-        vectors = with_regions(model, processor, vectors, items, batch_size=batch_size)
+        vectors = with_regions(model, processor, vectors, items, **texts, batch_size=batch_size)
         for warning in vectors.calibration["warnings"]:
             if warning not in before:
                 say.note(f"warning: {warning}")

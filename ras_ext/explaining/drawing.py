@@ -85,7 +85,7 @@ def _heat(axes: Any, explanation: Explanation, image: Image.Image, heat: Rows, c
         for y, line in zip((ys[1:] + ys[:-1]) / 2, heat, strict=True):
             for x, value in zip((xs[1:] + xs[:-1]) / 2, line, strict=True):
                 axes.text(
-                    x, y, f"{value:.2g}" if value < 0.095 else f"{value:.2f}", fontsize=7.5, ha="center", va="center",
+                    x, y, f"{value:.3f}" if value < 0.0995 else f"{value:.2f}", fontsize=7.5, ha="center", va="center",
                     bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75}, color=LIGHT.ink,
                 )  # fmt: skip
     axes.set_xlim(0, width)

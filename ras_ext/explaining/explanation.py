@@ -202,6 +202,6 @@ def _remark(vectors: SteeringVectors) -> str:
     if not missing:
         return ""
     return (
-        f"the vectors {vectors.name!r} hold {' and '.join(missing)}; calibrate with labelled image requests, or give "
+        f"the vectors {vectors.name!r} hold {', and '.join(missing)}; calibrate with labelled image requests, or give "
         "some with --data"
     )

@@ -193,8 +193,34 @@ def test_progress_is_told_to_its_end(organism: Subject, texts: dict[str, list[st
     calibrate(
         organism.model, organism.processor, **texts, images=images, prompts=PROMPTS, max_new_tokens=8, progress=tell
     )
-    assert told["regions"][0] == told["regions"][1]
-    assert told == {"prototypes": (48, 48), "baseline": (48, 48), "context": (48, 48), "regions": told["regions"]}
+    regions = 2 * sum(one.image is not None for one in images) + 48
+    assert told == {
+        "prototypes": (48, 48), "baseline": (48, 48), "context": (48, 48), "regions": (regions, regions)
+    }  # fmt: skip
+
+
+def test_regions_change_no_other_number(
+    organism: Subject, found: SteeringVectors, images: list[Item], texts: dict[str, list[str]], tmp_path: Path
+) -> None:
+    without = calibrate(
+        organism.model,
+        organism.processor,
+        **texts,
+        images=images,
+        prompts=PROMPTS,
+        schedule="auto",
+        max_new_tokens=32,
+        regions=False,
+    )
+    assert (without.alpha, without.s_base, without.schedules) == (found.alpha, found.s_base, found.schedules)
+    assert torch.equal(without.prototypes, found.prototypes)
+    assert without.attention_heads == ()
+    assert without.token_risk is None
+    loaded = load_vectors(found.save(tmp_path / "pack"))
+    assert len(loaded.attention_heads) == 3
+    assert loaded.token_risk is not None
+    assert loaded.unsafe_direction is not None
+    assert loaded.calibration["regions"]["auc"] >= 0.65
 
 
 def test_an_empty_list_is_refused(organism: Subject) -> None:
