@@ -1,4 +1,4 @@
-"""Attention read beside the model's own implementation is what the eager model says it is, and leaves nothing behind."""
+"""Attention read beside the model's own implementation is what the eager model tells, and leaves nothing behind."""
 
 from __future__ import annotations
 
