@@ -103,17 +103,14 @@ class FolderRegistry:
             except Exception as error:
                 raise self._failed(error) from error
         check_sizes(sizes, f"{self.url}/{name}")
-        known = store.find(source, record.revision)
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = known.folder if known else Path(scratch) / "pack"
-            if not known:
-                for member in _progress(record.files):
-                    target = folder / member
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(self._read(f"{base}/{member}", size_limit(member)))
-                if revision_of(_hashes(folder, record.files)) != record.revision:
-                    raise PackError(f"{name} in {self.url} was changed after it was pushed; do not use this pack")
-            pack = store.admit(folder, source, record.revision, requirement)
+        pack = store.recall(source, record.revision, requirement)
+        if pack is None:
+            members = {name: self._read(f"{base}/{name}", size_limit(name)) for name in _progress(record.files)}
+            if revision_of(_hashes(members)) != record.revision:
+                raise PackError(f"{name} in {self.url} was changed after it was pushed; do not use this pack")
+            with tempfile.TemporaryDirectory() as scratch:
+                fill(Path(scratch), members)
+                pack = store.admit(Path(scratch), source, record.revision, requirement)
         if pack.digest != record.digest:
             raise PackError(f"{name} in {self.url} is not the pack that its v{record.version} names; do not use it")
         store.point(source, revision, record.revision, pack.digest)
@@ -130,7 +127,7 @@ class FolderRegistry:
         dry_run: bool = False,
     ) -> Published:
         """Add ``members`` (the files of ``pack``, and its signature) as the next version. Raises RegistryError."""
-        hashes = {member: hashlib.sha256(data).hexdigest() for member, data in members.items()}
+        hashes = _hashes(members)
         revision = revision_of(hashes)
         files = {member: {"sha256": hashes[member], "size": len(members[member])} for member in sorted(members)}
         created = not dry_run and not self.exists()
@@ -329,8 +326,8 @@ def _named(name: str) -> str:
     return name
 
 
-def _hashes(folder: Path, names: Mapping[str, Any]) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+def _hashes(members: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
 
 
 def _same_files(folder: Path, members: Mapping[str, bytes]) -> bool:

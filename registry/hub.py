@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .errors import PackError, PackNotFoundError, RegistryError
+from .errors import PackError, PackNotFoundError
 from .hub_client import asked, client
 from .layout import CARD_FILE, CONFIG_FILE, EVIDENCE_FOLDER, SIGNATURE_FILE, TENSORS_FILE, check_sizes, read_member
 from .pack import Pack
@@ -78,11 +78,10 @@ def from_hub(
         advice=advice,
     )
     commit = str(info.sha)
-    files = {entry.rfilename: entry.size or 0 for entry in info.siblings or () if _is_ours(entry.rfilename)}
+    files = {entry.rfilename: entry.size or 0 for entry in info.siblings or () if is_ours(entry.rfilename)}
     if CONFIG_FILE not in files:
         raise PackNotFoundError(f"the Hub repository {source} is no pack: it holds no {CONFIG_FILE}; {advice}")
     check_sizes(files, f"the Hub repository {source}")
-    known = store.find(source, commit)
 
     def download(force: bool) -> Path:
         def fetch() -> Path:
@@ -100,17 +99,14 @@ def from_hub(
         # The client tries a file five times itself and goes on where it stopped.
         return asked(what, fetch, missing=missing, advice=advice, tries=2)
 
+    pack = store.recall(source, commit, requirement)
     try:
-        folder = known.folder if known else download(force=False)
-        pack = store.admit(folder, source, commit, requirement)
-    except RegistryError:
-        raise
+        pack = pack or store.admit(download(force=False), source, commit, requirement)
     except PackError as error:
         if type(error) is not PackError:
             raise
         # The damage may be of this machine's cache: once more from the source before the pack is refused.
-        folder = download(force=True)
-        pack = store.admit(folder, source, commit, requirement)
+        pack = store.admit(download(force=True), source, commit, requirement)
     store.point(source, revision, commit, pack.digest)
     return pack
 
@@ -170,7 +166,8 @@ def hub_cache_of(cache_dir: str | os.PathLike[str] | None) -> str | None:
     return None if cache_dir is None else str(Path(cache_dir).expanduser())
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """True for a file that a pack's repository has for the pack: config, tensors, card, signature, evidence."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in PACK_PATTERNS)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import PackNotFoundError, RegistryError
-from .hub import _is_ours
+from .hub import is_ours
 from .hub_client import asked, client, status_of
 from .layout import CONFIG_FILE
 from .pack import Pack
@@ -61,6 +61,7 @@ def push_to_hub(
             **facts,
         )
 
+    wants_tag = tag and not create_pr
     if dry_run:
         head = _head(api, repo, branch, what)
         _check_place(head, repo)
@@ -69,9 +70,7 @@ def push_to_hub(
         return done(
             url=None if head is None else f"{api.endpoint}/{repo}",
             revision=head.sha if same else None,
-            tag=_next_tag(api, repo, what)
-            if tag and not create_pr and head
-            else ("v1" if tag and not create_pr else None),
+            tag=_next_tag(asked(what, lambda: api.list_repo_refs(repo)).tags if head else ()) if wants_tag else None,
             removed=removed,
             created=head is None,
             unchanged=same,
@@ -86,18 +85,18 @@ def push_to_hub(
         head = _head(api, repo, branch, what)
         if head is None:
             raise RegistryError(f"{what}: the repository was made and is not there; try again, or check the token")
-        if parent_commit is not None and head.sha != parent_commit and not _same(head, members):
+        if _same(head, members):
+            tagged = _tag(api, repo, head.sha, what) if wants_tag else None
+            url = f"{api.endpoint}/{repo}/commit/{head.sha}"
+            return done(url=url, revision=head.sha, tag=tagged, created=created, unchanged=race == 0)
+        if parent_commit is not None and head.sha != parent_commit:
             raise RegistryError(
                 f"{repo} has moved on to {head.sha[:12]} from the parent given, {parent_commit[:12]}; "
                 "look at what came (`ras-ext history`), then push on top of it"
             )
-        if _same(head, members):
-            tagged = _tag(api, repo, head.sha, what) if tag and not create_pr else None
-            url = f"{api.endpoint}/{repo}/commit/{head.sha}"
-            return done(url=url, revision=head.sha, tag=tagged, created=created, unchanged=race == 0)
         removed = _stale(head, members)
         try:
-            commit = _commit(api, what, repo, members, head, branch, title, create_pr)
+            commit = _commit(api, what, repo, members, removed, head.sha, branch, title, create_pr)
         except RegistryError as error:
             # 412: somebody else was quicker. No status: the answer was lost, and the next look shows if it arrived.
             lost = status_of(error.__cause__) if error.__cause__ else None
@@ -105,7 +104,7 @@ def push_to_hub(
                 time.sleep(0.05 * (race + 1) * (1.0 + random.random()))
                 continue
             raise
-        tagged = _tag(api, repo, commit.oid, what) if tag and not create_pr else None
+        tagged = _tag(api, repo, commit.oid, what) if wants_tag else None
         return done(
             url=str(commit.commit_url),
             revision=commit.oid,
@@ -120,7 +119,7 @@ def push_to_hub(
 def _check_place(head: Any, repo: str) -> None:
     """Raises RegistryError for a repository of something else: its card would be replaced by the pack's."""
     names = {entry.rfilename for entry in head.siblings or ()} if head else set()
-    others = sorted(name for name in names if not _is_ours(name) and name not in _HARMLESS)
+    others = sorted(name for name in names if not is_ours(name) and name not in _HARMLESS)
     if others and CONFIG_FILE not in names:
         raise RegistryError(
             f"{repo} holds something else than a pack ({', '.join(others[:3])}), whose card a push would replace; "
@@ -133,7 +132,8 @@ def _commit(
     what: str,
     repo: str,
     members: Mapping[str, bytes],
-    head: Any,
+    removed: tuple[str, ...],
+    parent: str,
     branch: str | None,
     title: str,
     create_pr: bool,
@@ -141,7 +141,7 @@ def _commit(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     operations: list[Any] = [CommitOperationAdd(name, data) for name, data in sorted(members.items())]
-    operations += [CommitOperationDelete(name) for name in _stale(head, members)]
+    operations += [CommitOperationDelete(name) for name in removed]
 
     def commit() -> Any:
         return api.create_commit(
@@ -150,7 +150,7 @@ def _commit(
             commit_message=title,
             revision=branch,
             create_pr=create_pr,
-            parent_commit=head.sha,
+            parent_commit=parent,
         )
 
     return asked(what, commit, tries=1)
@@ -166,7 +166,7 @@ def _head(api: Any, repo: str, branch: str | None, what: str) -> Any:
 
 
 def _same(head: Any, members: Mapping[str, bytes]) -> bool:
-    there = {entry.rfilename: entry for entry in head.siblings or () if _is_ours(entry.rfilename)}
+    there = {entry.rfilename: entry for entry in head.siblings or () if is_ours(entry.rfilename)}
     return set(there) == set(members) and all(_is_blob(there[name], data) for name, data in members.items())
 
 
@@ -181,14 +181,13 @@ def _stale(head: Any, members: Mapping[str, bytes]) -> tuple[str, ...]:
         sorted(
             entry.rfilename
             for entry in head.siblings or ()
-            if _is_ours(entry.rfilename) and entry.rfilename not in members
+            if is_ours(entry.rfilename) and entry.rfilename not in members
         )
     )
 
 
-def _next_tag(api: Any, repo: str, what: str) -> str:
-    refs = asked(what, lambda: api.list_repo_refs(repo))
-    return f"v{1 + max((version_number(tag.name) for tag in refs.tags), default=0)}"
+def _next_tag(tags: Iterable[Any]) -> str:
+    return f"v{1 + max((version_number(tag.name) for tag in tags), default=0)}"
 
 
 def _tag(api: Any, repo: str, commit: str, what: str) -> str:
@@ -198,7 +197,7 @@ def _tag(api: Any, repo: str, commit: str, what: str) -> str:
         own = [tag.name for tag in refs.tags if tag.target_commit == commit and version_number(tag.name)]
         if own:
             return max(own, key=version_number)
-        name = f"v{1 + max((version_number(tag.name) for tag in refs.tags), default=0)}"
+        name = _next_tag(refs.tags)
         try:
             asked(what, lambda: api.create_tag(repo, tag=name, revision=commit), tries=1)  # noqa: B023
             return name

@@ -135,9 +135,9 @@ def _from_source(
 ) -> Opened:
     revision = reference.revision
     if not refresh or (revision is not None and REVISION.fullmatch(revision)):
-        opened = _from_store(store, source, revision, needed, alone)
-        if opened is not None:
-            return opened
+        kept = store.recall(source, revision, needed, alone=alone)
+        if kept is not None:
+            return Opened(kept, source, kept.path.name)
     if source.url is not None:
         from .folder import FolderRegistry
 
@@ -162,24 +162,6 @@ def _from_source(
         )
     pack = from_hub(store, source, revision, needed, token=token, cache_dir=cache, advice=advice)
     return Opened(pack, source, pack.path.name)
-
-
-def _from_store(store: Store, source: Source, revision: str | None, needed: Requirement, alone: bool) -> Opened | None:
-    kept = store.find(source, revision)
-    if kept is None:
-        return None
-    try:
-        pack = read_pack(kept.folder)
-        if kept.digest is not None and kept.digest != pack.digest:
-            raise PackError(f"the copy of {source} in {kept.folder} is not what was fetched; remove that folder")
-    except PackError as error:
-        if alone:
-            raise
-        say_once(f"the copy of {source} on this machine is damaged and is fetched anew ({error})")
-        store.drop(kept)
-        return None
-    needed.check(pack, read_signature(kept.folder))
-    return Opened(pack, source, kept.revision)
 
 
 def _from_folder(folder: Path, needed: Requirement, builtin: bool) -> Pack:

@@ -22,7 +22,8 @@ from urllib.parse import quote, unquote
 from . import strict_json
 from .errors import PackError, RegistryError
 from .layout import SIGNATURE_FILE, read_signature
-from .pack import Pack, check_members, read_members
+from .notices import say_once
+from .pack import Pack, check_members, read_members, read_pack
 from .source import Source
 from .swap import fill, flush, staged
 from .trust import Requirement
@@ -34,12 +35,11 @@ _SOURCE = "source.json"
 
 @dataclass(frozen=True)
 class Kept:
-    """A copy on this machine: its folder, the revision it is of, and what a ref says of its digest and age."""
+    """A copy on this machine: its folder, the revision it is of, and what a ref says of its digest."""
 
     folder: Path
     revision: str
     digest: str | None = None
-    when: str | None = None
 
 
 class Store:
@@ -55,6 +55,30 @@ class Store:
             return Kept(place / revision, revision) if (place / revision).is_dir() else None
         known = _read_ref(place / _REFS / quote(revision or "main", safe=""))
         return known if known is not None and known.folder.is_dir() else None
+
+    def recall(
+        self, source: Source, revision: str | None, requirement: Requirement, *, alone: bool = False
+    ) -> Pack | None:
+        """The copy of a revision, checked anew, if there is one; a damaged one is forgotten, with a remark.
+
+        Raises SignatureError (``requirement`` not met); PackError for a damaged copy where nobody can be asked for
+        another (``alone``).
+        """
+        kept = self.find(source, revision)
+        if kept is None:
+            return None
+        try:
+            pack = read_pack(kept.folder)
+            if kept.digest is not None and kept.digest != pack.digest:
+                raise PackError(f"the copy of {source} in {kept.folder} is not what was fetched; remove that folder")
+        except PackError as error:
+            if alone:
+                raise
+            say_once(f"the copy of {source} on this machine is damaged and is fetched anew ({error})")
+            shutil.rmtree(kept.folder, ignore_errors=True)
+            return None
+        requirement.check(pack, read_signature(kept.folder))
+        return pack
 
     def admit(self, folder: Path, source: Source, revision: str, requirement: Requirement) -> Pack:
         """Check the pack in ``folder`` and keep what was checked; nothing is kept of a pack that is refused.
@@ -87,10 +111,6 @@ class Store:
             path = self.root / source.key / _REFS / quote(ref or "main", safe="")
             _write(path, {"revision": revision, "digest": digest, "when": when})
 
-    def drop(self, kept: Kept) -> None:
-        """Forget a copy that turned out damaged."""
-        shutil.rmtree(kept.folder, ignore_errors=True)
-
     def copies(self) -> Iterator[tuple[Source, Path, list[str]]]:
         """Every copy: where it came from, its folder, and the branches and tags that lead to it."""
         for place in sorted(self.root.glob("*--*")):
@@ -115,11 +135,11 @@ def _read_ref(path: Path) -> Kept | None:
     value = _read(path)
     if value is None:
         return None
-    revision, digest, when = (value.get(key) for key in ("revision", "digest", "when"))
+    revision, digest = value.get("revision"), value.get("digest")
     if not isinstance(revision, str) or not REVISION.fullmatch(revision):
         return None
     folder = path.parent.parent / revision
-    return Kept(folder, revision, digest if isinstance(digest, str) else None, when if isinstance(when, str) else None)
+    return Kept(folder, revision, digest if isinstance(digest, str) else None)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
