@@ -5,7 +5,6 @@ The stages of the method call this with greedy settings, the final answer with w
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from jinja2 import TemplateError
 
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
-from ras_ext.models import family_of
+from ras_ext.models import accepts, family_of
 
 # Settings that would change what the first tokens of a judged answer are, whatever the checkpoint's defaults.
 GREEDY: dict[str, Any] = {
@@ -105,7 +104,7 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
         return_tensors="pt",
     )
     # Some tokenizers give them to models that know none; to others they say which tokens are images.
-    if "token_type_ids" not in inspect.signature(model.forward).parameters:
+    if not accepts(model, "token_type_ids"):
         batch.pop("token_type_ids", None)
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)

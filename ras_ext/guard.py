@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -288,11 +289,7 @@ class Guard:
 
     def _other_cache(self, settings: dict[str, Any]) -> bool:
         """Whether the answer is to be written with a cache of another kind or form than the one that is shared."""
-        config = settings.get("generation_config") or self.model.generation_config
-
-        def chosen(name: str) -> Any:
-            return settings.get(name, getattr(config, name, None))
-
+        chosen = partial(self._chosen, settings)
         if any(settings.get(name) is not None for name in ("past_key_values", "max_length", "min_length")):
             return True
         beams = (chosen("num_beams") or 1) > 1
@@ -304,13 +301,18 @@ class Guard:
             raise InputError(f"a risk must lie in [0, 1], got {given.tolist()}")
         return given
 
+    def _chosen(self, settings: dict[str, Any], name: str) -> Any:
+        """What generate will take for a setting: as given, else by its config."""
+        config = settings.get("generation_config") or self.model.generation_config
+        return settings.get(name, getattr(config, name, None))
+
     def _refuse(self, settings: dict[str, Any]) -> None:
         config = settings.get("generation_config") or self.model.generation_config
         for name, why in _REFUSED.items():
             if settings.get(name) is not None or getattr(config, name, None) is not None:
                 raise InputError(f"{name} cannot be combined with the guard: {why}")
-        beams = settings.get("num_beams", getattr(config, "num_beams", None)) or 1
-        if settings.get("num_return_sequences", getattr(config, "num_return_sequences", None)) not in (None, 1):
+        beams = self._chosen(settings, "num_beams") or 1
+        if self._chosen(settings, "num_return_sequences") not in (None, 1):
             raise InputError("num_return_sequences must be 1: a guarded answer is one; use guard.steering(risk)")
         if beams > 1 and self.carrier == "logits":
             raise InputError(f"num_beams={beams} needs carrier='state': beams normalise the logits before mixing")

@@ -6,7 +6,6 @@ is encoded by the processor once and run through the model once; a stage then ru
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from transformers import DynamicCache
 
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, pad_token, render
+from ras_ext.models import accepts
 
 _KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
 
@@ -54,7 +54,7 @@ class SharedPrefix:
             inputs["position_ids"] = (self._mask.cumsum(-1) - 1).clamp_min(0)
         elif kinds is not None:
             inputs[_KINDS] = self._padded(kinds, fill=0)[0]
-        if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        if accepts(model, "logits_to_keep"):
             inputs["logits_to_keep"] = 1  # nobody reads them
         model(**inputs, past_key_values=self._cache, use_cache=True)
 
@@ -174,14 +174,17 @@ def _tail(processor: Any, text: str, row: Beginning) -> list[int] | None:
 
 
 def _behind_last_image(processor: Any, text: str) -> int | None:
-    marks = [mark for name in ("image_token", "boi_token") if (mark := getattr(processor, name, None))]
-    ends = [text.rfind(mark) + len(mark) for mark in marks if mark in text]
-    return max(ends, default=None)
+    return max((text.rfind(mark) + len(mark) for mark in _marks(processor) if mark in text), default=None)
+
+
+def _marks(processor: Any) -> list[str]:
+    """What can mark an image in a prompt."""
+    return [mark for name in ("image_token", "boi_token") if (mark := getattr(processor, name, None))]
 
 
 def _tokens(processor: Any, head: str, tail: str) -> list[int]:
     """Tokens of ``tail`` where it stands: behind an image, which a tokenizer always takes for a token of its own."""
-    mark = next(m for n in ("image_token", "boi_token") if (m := getattr(processor, n, None)) and head.endswith(m))
+    mark = next(mark for mark in _marks(processor) if head.endswith(mark))
     alone = processor.tokenizer(mark, add_special_tokens=False)["input_ids"]
     together = processor.tokenizer(mark + tail, add_special_tokens=False)["input_ids"]
     return list(together[len(alone) :]) if together[: len(alone)] == alone else []

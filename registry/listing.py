@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import PackError, PackNotFoundError, RegistryError
 from .home import home
 from .layout import CONFIG_FILE, SIGNATURE_FILE, read_member
-from .names import BUILTIN, REGISTRY_VARIABLE, builtin_names, builtin_root, parse
+from .names import BUILTIN, builtin_names, builtin_root, parse, registry_in_force
 from .resolve import MADE_HERE
 from .schema import load_config
 from .store import Store
@@ -51,7 +51,7 @@ def search(
     ``query`` is a part of the name, ``base_model`` the Hub id of the model they were made for, ``tags`` are those of
     the Hub (``license:mit``), in a folder registry the newest version. Raises RegistryError.
     """
-    registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
+    registry = registry_in_force(registry)
     if registry is None:
         from .hub import hub_packs
 

@@ -90,7 +90,7 @@ def parse(
     if text.startswith(BUILTIN):
         _no_revision(text, revision)
         return Reference(text, folder=_builtin(text))
-    registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
+    registry = registry_in_force(registry)
     if "://" in text and not text.startswith("file://"):
         return _in_registry(text, *_revised(text, revision))
     path_text = text.removeprefix("file://")
@@ -124,6 +124,11 @@ def parse(
     if match is None or ".." in text:
         raise PackNotFoundError(unknown(text, list(table)))
     return Reference(text, source=Source(match["repo"]), revision=wanted)
+
+
+def registry_in_force(registry: str | os.PathLike[str] | None = None) -> str | os.PathLike[str] | None:
+    """The folder registry given, else that of RAS_EXT_REGISTRY; None for the Hub."""
+    return registry or os.environ.get(REGISTRY_VARIABLE) or None
 
 
 def unknown(text: str, known: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import PackError, RegistryError
 from .home import home
 from .layout import SIGNATURE_FILE, read_signature
-from .names import REGISTRY_VARIABLE
+from .names import registry_in_force
 from .pack import Pack, read_pack
 from .resolve import Opened, locate
 from .source import Source
@@ -108,7 +108,7 @@ def target_of(
     """Where a push goes. Raises RegistryError for a target that is neither a Hub name nor an address."""
     from .address import local_target, split_url
 
-    registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
+    registry = registry_in_force(registry)
     text = "" if target is None else os.fspath(target)
     if "@" in text.rpartition("/")[2]:
         raise RegistryError(f"{text} names a revision, but a push makes a new one; leave the part from @ on out")

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import PackError, SignatureError
 from .layout import CONFIG_FILE, read_signature
-from .names import BUILTIN, REGISTRY_VARIABLE, parse
+from .names import BUILTIN, parse, registry_in_force
 from .pack import verify_pack
 from .resolve import Opened, locate
 from .trust import requirement_for
@@ -89,7 +89,7 @@ def _folder(text: str, **options: Any) -> Verified:
 
 
 def _published(text: str, **options: Any) -> Verified:
-    registry = options.pop("registry", None) or os.environ.get(REGISTRY_VARIABLE) or None
+    registry = registry_in_force(options.pop("registry", None))
     with tempfile.TemporaryDirectory() as nothing_yet:
         try:
             opened = locate(text, registry=registry, cache_dir=nothing_yet, **options)

@@ -77,7 +77,7 @@ def similarities(
         found.append(ops.risk_score(logits, length, mixture.to(logits.device), gamma, 1.0, 0.5)[0].cpu())
         contexts += said
         advance(len(batch))
-    return torch.cat(found), contexts
+    return torch.cat(found) if found else torch.zeros(0), contexts
 
 
 def find_baseline(

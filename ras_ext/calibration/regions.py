@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from ras_ext import models, ops
+from ras_ext import models
+from ras_ext.calibration.baseline import similarities
 from ras_ext.calibration.heads import TOP, choose_heads, read_masses
 from ras_ext.calibration.prototypes import Advance
-from ras_ext.calibration.token_risk import SEPARATES, TokenRisk, auc, centers_of, fit, read_cosines, word_states
+from ras_ext.calibration.token_risk import SEPARATES, TokenRisk, centers_of, fit, read_cosines, word_states
 from ras_ext.conversation import Request
 from ras_ext.errors import CalibrationError
 from ras_ext.explaining.decoder import find_decoder
@@ -26,7 +27,6 @@ from ras_ext.items import Item
 from ras_ext.models import Parts
 from ras_ext.queries import built_in
 from ras_ext.reformulate import reformulate
-from ras_ext.risk import judge
 from ras_ext.vectors import SteeringVectors
 
 FEWEST = 4  # requests with an image of each label: two to choose on, two to judge on
@@ -70,17 +70,19 @@ def with_regions(
     parts = models.read(model)
     chosen = [item for item in items if item.image]
     requests = [item.request() for item in chosen]
-    contexts: list[str] = []
-    found = []
-    for start in range(0, len(requests), batch_size):
-        batch = requests[start : start + batch_size]
-        logits, length, said = judge(model, processor, batch, vectors.prompts, vectors.n_score)
-        mixture = vectors.prototype_mixture.to(logits.device, torch.float32)
-        found.append(ops.risk_score(logits, length, mixture, vectors.gamma, 1.0, 0.5)[0].cpu())
-        contexts += said
-        advance(len(batch))
+    similarity, contexts = similarities(
+        model,
+        processor,
+        requests,
+        vectors.prompts,
+        vectors.prototype_mixture.float(),
+        gamma=vectors.gamma,
+        n_score=vectors.n_score,
+        batch_size=batch_size,
+        advance=advance,
+    )
     labels = torch.tensor([item.label == "unsafe" for item in chosen], dtype=torch.bool)
-    judged = Judged(requests, labels, contexts, torch.cat(found) if found else torch.zeros(0))
+    judged = Judged(requests, labels, contexts, similarity)
     texts = (
         list(built_in("unsafe") if unsafe is None else unsafe),
         list(built_in("safe") if safe is None else safe),
@@ -173,6 +175,3 @@ def _weigh(risk: TokenRisk, judged: Judged, vectors: SteeringVectors) -> tuple[f
         middle = (low + high) / 2
         low, high = (middle, high) if slope_of_loss(middle) < 0 else (low, middle)
     return (low + high) / 2, base
-
-
-__all__ = ["Judged", "add_regions", "auc", "with_regions"]

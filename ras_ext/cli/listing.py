@@ -14,12 +14,10 @@ from ras_ext.cli.tables import show_table
 def list_packs(registry: options.Registry = None, json: options.Json = False) -> None:
     """List the packs on this machine, or those of a folder registry."""
     with speaking(json) as say:
-        import os
-
         from ras_ext.registry import list_packs as listed
-        from ras_ext.registry.names import REGISTRY_VARIABLE
+        from ras_ext.registry.names import registry_in_force
 
-        found = [entry.to_dict() for entry in listed(registry or os.environ.get(REGISTRY_VARIABLE) or None)]
+        found = [entry.to_dict() for entry in listed(registry_in_force(registry))]
         say.result({"packs": found}, lambda: _show(found, "No packs here yet; `ras-ext search` looks on the Hub."))
 
 

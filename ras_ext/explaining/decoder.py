@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import nn
 from ras_ext.conversation import Request
 from ras_ext.errors import ModelError
 from ras_ext.generation import encode
-from ras_ext.models import Parts
+from ras_ext.models import Parts, accepts
 
 See = Callable[[int, torch.Tensor], None]
 
@@ -92,7 +91,7 @@ def encoded(parts: Parts, processor: Any, requests: Iterable[Request]) -> dict[s
 def prefill(parts: Parts, inputs: dict[str, torch.Tensor]) -> None:
     """One forward pass over whole prompts, nothing kept but what taps and readers take."""
     settings: dict[str, Any] = {"use_cache": False}
-    if "logits_to_keep" in signature(parts.model.forward).parameters:
+    if accepts(parts.model, "logits_to_keep"):
         settings["logits_to_keep"] = 1
     parts.model(**inputs, **settings)
 

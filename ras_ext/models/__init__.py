@@ -23,9 +23,9 @@ from ras_ext.models import (
 )
 from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
-from ras_ext.models.parts import Family, Parts, find_parts
+from ras_ext.models.parts import Family, Parts, accepts, find_parts
 
-__all__ = ["FAMILIES", "Family", "Pair", "Parts", "family_of", "load", "processor_of", "read"]
+__all__ = ["FAMILIES", "Family", "Pair", "Parts", "accepts", "family_of", "load", "processor_of", "read"]
 
 # The first that fits counts: Pixtral's checkpoints call themselves LLaVA.
 FAMILIES: tuple[Family, ...] = (

@@ -5,6 +5,7 @@ One :class:`Family` per architecture says where to look; :class:`Parts` holds wh
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,11 @@ class Parts:
         """LM head over states ``(..., D)`` of any dtype, as f32 logits ``(..., V)`` on the head's device."""
         weight = next(self.head.parameters())
         return self.head(states.to(weight.device, weight.dtype)).float()
+
+
+def accepts(model: Any, name: str) -> bool:
+    """True if the model's forward pass takes an input of this name."""
+    return name in inspect.signature(model.forward).parameters
 
 
 def find_parts(family: Family, model: Any, *, linear_head: bool = True) -> Parts:
