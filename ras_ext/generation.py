@@ -33,6 +33,8 @@ GREEDY: dict[str, Any] = {
 
 # (requests, settings of generate) → what generate returns, and the width of the prompts
 Run = Callable[..., Any]
+# (requests, steps, logits=False) → greedy tokens (B, T), and the f32 logits (B, T, V) that chose them if asked for
+Greedy = Callable[..., tuple[torch.Tensor, "torch.Tensor | None"]]
 _PART = "{'type':"
 
 
@@ -146,6 +148,15 @@ def generate(model: Any, processor: Any, requests: Sequence[Request], **settings
     inputs = encode(model, processor, requests)
     settings.setdefault("pad_token_id", pad_token(model, processor))
     return model.generate(**inputs, **settings), inputs["input_ids"].shape[1]
+
+
+def greedy(
+    model: Any, processor: Any, requests: Sequence[Request], steps: int, *, logits: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Up to `steps` greedy tokens ``(B, T)``, and the f32 logits ``(B, T, V)`` that chose them, if asked for."""
+    settings = {**GREEDY, "max_new_tokens": steps, "output_logits": logits, "return_dict_in_generate": True}
+    found, prompt = generate(model, processor, requests, **settings)
+    return found.sequences[:, prompt:], torch.stack(found.logits, dim=1) if logits else None
 
 
 def answer(
