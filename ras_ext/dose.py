@@ -20,8 +20,8 @@ def copies(risk: torch.Tensor, rows: int) -> int:
     Raises:
         InputError: the batch is not one of these requests.
     """
-    number, rest = divmod(rows, risk.numel())
-    if rest or not number:
+    number = rows // risk.numel()
+    if not number or number * risk.numel() != rows:
         raise InputError(
             f"the defence was set for {risk.numel()} requests and the model runs {rows} rows; "
             "give one risk per request of the batch"

@@ -51,6 +51,7 @@ class SharedPrefix:
         self._pad = pad_token(model, processor)
         self._ids, self._mask = self._padded([row.tokens for row in beginnings])
         self._cache, self._decode = cache, decode
+        self._last_only = {"logits_to_keep": 1} if accepts(model, "logits_to_keep") else {}  # nobody reads the others
         self._seen = False  # whether the beginnings have been run
 
     @torch.inference_mode()
@@ -123,9 +124,8 @@ class SharedPrefix:
 
     def _scores(self, model: Callable[..., Any], ids: torch.Tensor, mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """One pass: the f32 logits ``(B, V)`` of what comes next."""
-        if accepts(self._model, "logits_to_keep"):
-            inputs["logits_to_keep"] = 1  # nobody reads the others
-        found = model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **inputs)
+        inputs |= {"input_ids": ids, "attention_mask": mask, "past_key_values": self._cache, "use_cache": True}
+        found = model(**inputs, **self._last_only)
         return found.logits[:, -1].to(torch.float32, copy=True)  # a captured graph writes there again
 
     def _positions(self, mask: torch.Tensor) -> torch.Tensor:
@@ -155,6 +155,7 @@ def share(
     others: Sequence[Sequence[Request]],
     *,
     room: int = 128,
+    answer: int = 128,
     caches: StaticCaches | None = None,
     compile_config: Any = None,
     disable_compile: bool | None = None,
@@ -164,11 +165,12 @@ def share(
     Args:
         others: the requests of the other stages, as far as they are known, row by row: they must begin alike.
         room: by how many tokens their prompts and answers can still grow.
+        answer: how many tokens can follow ``requests``.
         caches: where to take a cache of fixed size from; without it the cache grows.
         compile_config, disable_compile: as for ``generate``: whether single tokens go through the compiled model.
     """
-    longest_prompt = longest(model, static=caches is not None)
-    if not longest_prompt or _sways(model.generation_config):
+    limit = longest(model, static=caches is not None)
+    if not limit or _sways(model.generation_config):
         return None
     template = chat_template(processor, model.config)
     batch = encode(model, processor, requests)
@@ -178,7 +180,7 @@ def share(
         return None  # something else goes with every token
     beginnings: list[Beginning] = []
     kinds: list[list[int]] = []
-    width = ids.shape[1]
+    own = others_own = 0  # tokens of the longest prompt behind its beginning
     for index, request in enumerate(requests):
         text = render(processor, request, template)
         row = beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
@@ -187,19 +189,22 @@ def share(
         tails = [tail(processor, render(processor, stage[index], template), row) for stage in others]
         if any(found is None for found in tails):
             return None
-        width = max([width, *(ids.shape[1] + len(found or ()) for found in tails)])
+        own = max(own, int(mask[index].sum()) - len(row.tokens))
+        others_own = max([others_own, *(len(found or ()) for found in tails)])
         beginnings.append(row)
         if given is not None:
             kinds.append(given[index][mask[index].bool()].tolist()[: len(row.tokens)])
-    if width + room >= longest_prompt:
+    width = max(len(row.tokens) for row in beginnings)
+    if width + max(own, others_own + room) >= limit:
         return None
-    cache = caches.take(model, len(beginnings), width + room) if caches else growing(model)
     decode: Callable[..., Any] = model
-    if caches and model._valid_auto_compile_criteria(
-        {"past_key_values": cache},
-        GenerationConfig(compile_config=compile_config, disable_compile=bool(disable_compile)),
-    ):
-        decode = model.get_compiled_call(compile_config)
+    if caches is None:
+        cache = growing(model)
+    else:
+        cache = caches.take(model, len(beginnings), width + max(own + answer, others_own + room))
+        how = GenerationConfig(compile_config=compile_config, disable_compile=bool(disable_compile))
+        if model._valid_auto_compile_criteria({"past_key_values": cache}, how):
+            decode = model.get_compiled_call(compile_config)
     return SharedPrefix(model, processor, template, beginnings, batch, kinds or None, cache, decode)
 
 

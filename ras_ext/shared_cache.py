@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import DynamicCache, StaticCache
 
-_STEP = 256  # tokens by which a static cache is sized, so that requests of about one length find it fitting
+_STEP = 64  # tokens by which a static cache is sized, so that requests of about one length find it fitting
 
 
 def longest(model: Any, *, static: bool = False) -> float:

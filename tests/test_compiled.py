@@ -108,6 +108,14 @@ def test_what_was_compiled_undefended_is_defended(guard: Guard, requests: list[R
     assert len(called) == 1  # the prompt's pass, which is not compiled
 
 
+def test_batches_of_other_sizes_are_steered_too(guard: Guard, requests: list[Request], organism: Subject) -> None:
+    """From the second size on, the graph takes any."""
+    for size in (3, 2, 1, 2):
+        with guard.steering([0.9, 0.2, 0.5][:size]):
+            plain = tokens(organism, requests[:size])
+            assert torch.equal(tokens(organism, requests[:size], **compiled()), plain)
+
+
 @pytest.mark.parametrize("part", ["forward", "language_model"])
 def test_a_model_that_the_user_compiled(
     part: str, guard: Guard, requests: list[Request], organism: Subject, monkeypatch: pytest.MonkeyPatch
