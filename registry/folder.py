@@ -13,10 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from .record import Record, checked, revision_of
 from .schema import installed_version
 from .source import Source
 from .store import Store
-from .swap import fill, staged
+from .swap import drafted, fill, staged
 from .trust import Requirement
 from .versions import Found, Published, Version
 
@@ -274,22 +272,13 @@ class FolderRegistry:
     def _create(self, path: str, data: bytes) -> bool:
         """Make a file where there is none, whole or not at all; False if there is one."""
         if self._local:
-            target = Path(path)
-            draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with draft.open("wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.link(draft, target)
+                with drafted(Path(path), new=True) as draft:
+                    draft.write_bytes(data)
             except FileExistsError:
                 return False
             except OSError as error:
                 raise self._failed(error) from error
-            finally:
-                with suppress(OSError):  # its folder may be none
-                    draft.unlink(missing_ok=True)
             return True
         try:
             self._fs.pipe_file(path, data, mode="create")

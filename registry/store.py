@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from .layout import SIGNATURE_FILE, read_signature
 from .notices import say_once
 from .pack import Pack, check_members, read_members, read_pack
 from .source import Source
-from .swap import fill, flush, staged
+from .swap import drafted, fill, flush, staged
 from .trust import Requirement
 
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -152,7 +150,5 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    draft.write_bytes(strict_json.pretty(value))
-    os.replace(draft, path)
+    with drafted(path) as draft:
+        draft.write_bytes(strict_json.pretty(value))
