@@ -21,7 +21,7 @@ from typing import Any
 
 from . import strict_json
 from .address import MARKER, NAME, normal_url
-from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError
+from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError, in_one_line
 from .layout import MIB, SIGNATURE_FILE, check_sizes, size_limit
 from .pack import Pack
 from .record import Record, checked, revision_of
@@ -47,7 +47,7 @@ class FolderRegistry:
         except ImportError as error:
             raise MissingExtraError(f"{self.url} needs a package that is missing ({error}); install it") from None
         except Exception as error:
-            raise RegistryError(f"{self.url} cannot be opened ({_line(error)}); check the URL") from None
+            raise RegistryError(f"{self.url} cannot be opened ({in_one_line(error)[:300]}); check the URL") from None
         self._local = "file" in _protocols(self._fs)
 
     def exists(self) -> bool:
@@ -302,7 +302,8 @@ class FolderRegistry:
 
     def _failed(self, error: Exception) -> RegistryError:
         return RegistryError(
-            f"the registry {self.url} cannot be used ({_line(error)}); check address, rights and space there"
+            f"the registry {self.url} cannot be used ({in_one_line(error)[:300]}); "
+            "check address, rights and space there"
         )
 
 
@@ -334,7 +335,3 @@ def _progress(names: Mapping[str, Any]) -> Any:
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _line(error: Exception) -> str:
-    return " ".join((str(error) or type(error).__name__).split())[:300]
