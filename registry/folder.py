@@ -54,6 +54,11 @@ class FolderRegistry:
         """True if there is a registry here."""
         return self._there(self._path(MARKER))
 
+    def must_exist(self) -> None:
+        """Raises RegistryError unless there is a registry here."""
+        if not self.exists():
+            raise RegistryError(f"there is no registry at {self.url}; push a pack there first, or check the address")
+
     def names(self) -> list[str]:
         """The names of all packs here."""
         found = set()
@@ -151,7 +156,7 @@ class FolderRegistry:
                     "base_model": pack.config["base_model"]["id"],
                     "files": files,
                     "parent": last.revision if last else None,
-                    "message": message or f"Pack {pack.config['name']}, digest {pack.digest[:12]}",
+                    "message": message or pack.title,
                     "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "ras_ext_version": installed_version(),
                 }

@@ -46,6 +46,11 @@ class Pack:
         """The sha256 (hex) of what the pack does, see :func:`content_sha256`."""
         return content_sha256(self.config, {name: tensor.sha256 for name, tensor in self.tensors.items()})
 
+    @property
+    def title(self) -> str:
+        """What a push is called whose maker gives it no title."""
+        return f"Pack {self.config['name']}, digest {self.digest[:12]}"
+
     def copy_to(self, folder: Path) -> None:
         """Write the files as they were read and checked, whatever lies at ``path`` by now."""
         fill(folder, self.members)
