@@ -83,7 +83,18 @@ class Store:
 
         Raises PackError (damaged), SignatureError (``requirement`` not met), RegistryError (it cannot be written).
         """
-        members, signature = read_members(folder), read_signature(folder)
+        return self.keep(folder, read_members(folder), read_signature(folder), source, revision, requirement)
+
+    def keep(
+        self,
+        folder: Path,
+        members: Mapping[str, bytes],
+        signature: bytes | None,
+        source: Source,
+        revision: str,
+        requirement: Requirement,
+    ) -> Pack:
+        """As :func:`admit`, with the files of the pack, and its signature, as they were read from ``folder``."""
         kept = members if signature is None else {**members, SIGNATURE_FILE: signature}
         target = self.root / source.key / revision
         try:
