@@ -143,13 +143,6 @@ def check_members(path: Path, members: Mapping[str, bytes]) -> Pack:
     return Pack(path, config, found, members, hashlib.sha256(raw).hexdigest())
 
 
-def read_checked(folder: Path, name: str, sha256: str) -> bytes:
-    """One file of a pack, compared with its sha256 (hex). Raises PackError."""
-    data = read_member(folder, name)
-    _compare(folder, name, data, sha256)
-    return data
-
-
 def verify_pack(folder: str | os.PathLike[str]) -> PackReport:
     """Check a pack and report instead of raising: all damaged files, not only the first, and files beside the pack."""
     try:
@@ -215,7 +208,7 @@ def _file_problems(folder: Path) -> list[str]:
         return []
     for name, expected in config["files"].items():
         try:
-            read_checked(folder, name, expected)
+            _compare(folder, name, read_member(folder, name), expected)
         except PackError as error:
             problems.append(str(error))
     return problems
