@@ -15,6 +15,7 @@ import torch
 
 from ras_ext.elf import truncated
 from ras_ext.errors import CompiledLibraryError
+from ras_ext.registry.errors import first_line
 
 OPERATORS = ("attention_peak_", "region_risk", "risk_score", "steer_", "add_rms_norm_steer_")
 
@@ -126,6 +127,6 @@ def _load_library(folder: Path, name: str) -> str:
     try:
         torch.ops.load_library(path)
     except (OSError, RuntimeError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         return f"the compiled library {path} cannot be loaded ({reason}); install ras_ext again for this torch"
     return ""

@@ -17,6 +17,7 @@ from typing import Any
 
 from ras_ext.elf import truncated
 from ras_ext.errors import CompiledLibraryError, InputError
+from ras_ext.registry.errors import first_line
 
 
 @dataclass(frozen=True)
@@ -167,5 +168,5 @@ def _load() -> tuple[Any, str]:
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
     except ImportError as error:
-        return None, f"{path} cannot be loaded ({str(error).splitlines()[0]}); {again}"
+        return None, f"{path} cannot be loaded ({first_line(error)}); {again}"
     return module, ""

@@ -48,6 +48,17 @@ class MissingExtraError(RasExtError):
     """An optional package is needed; the message names the extra that brings it."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """All that an error says, on one line; the name of its class if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error that says something; the name of its class if none does."""
+    lines = (" ".join(line.split()) for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 def _printable(text: str) -> str:
     if text.isprintable():
         return text

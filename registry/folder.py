@@ -13,24 +13,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from . import strict_json
 from .address import MARKER, NAME, normal_url
-from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError
+from .errors import MissingExtraError, PackError, PackNotFoundError, RegistryError, in_one_line
 from .layout import MIB, SIGNATURE_FILE, check_sizes, size_limit
 from .pack import Pack
 from .record import Record, checked, revision_of
 from .schema import installed_version
 from .source import Source
 from .store import Store
-from .swap import fill, staged
+from .swap import drafted, fill, staged
 from .trust import Requirement
 from .versions import Found, Published, Version
 
@@ -49,12 +47,17 @@ class FolderRegistry:
         except ImportError as error:
             raise MissingExtraError(f"{self.url} needs a package that is missing ({error}); install it") from None
         except Exception as error:
-            raise RegistryError(f"{self.url} cannot be opened ({_line(error)}); check the URL") from None
+            raise RegistryError(f"{self.url} cannot be opened ({in_one_line(error)[:300]}); check the URL") from None
         self._local = "file" in _protocols(self._fs)
 
     def exists(self) -> bool:
         """True if there is a registry here."""
         return self._there(self._path(MARKER))
+
+    def must_exist(self) -> None:
+        """Raises RegistryError unless there is a registry here."""
+        if not self.exists():
+            raise RegistryError(f"there is no registry at {self.url}; push a pack there first, or check the address")
 
     def names(self) -> list[str]:
         """The names of all packs here."""
@@ -153,7 +156,7 @@ class FolderRegistry:
                     "base_model": pack.config["base_model"]["id"],
                     "files": files,
                     "parent": last.revision if last else None,
-                    "message": message or f"Pack {pack.config['name']}, digest {pack.digest[:12]}",
+                    "message": message or pack.title,
                     "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "ras_ext_version": installed_version(),
                 }
@@ -274,22 +277,13 @@ class FolderRegistry:
     def _create(self, path: str, data: bytes) -> bool:
         """Make a file where there is none, whole or not at all; False if there is one."""
         if self._local:
-            target = Path(path)
-            draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with draft.open("wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.link(draft, target)
+                with drafted(Path(path), new=True) as draft:
+                    draft.write_bytes(data)
             except FileExistsError:
                 return False
             except OSError as error:
                 raise self._failed(error) from error
-            finally:
-                with suppress(OSError):  # its folder may be none
-                    draft.unlink(missing_ok=True)
             return True
         try:
             self._fs.pipe_file(path, data, mode="create")
@@ -313,7 +307,8 @@ class FolderRegistry:
 
     def _failed(self, error: Exception) -> RegistryError:
         return RegistryError(
-            f"the registry {self.url} cannot be used ({_line(error)}); check address, rights and space there"
+            f"the registry {self.url} cannot be used ({in_one_line(error)[:300]}); "
+            "check address, rights and space there"
         )
 
 
@@ -345,7 +340,3 @@ def _progress(names: Mapping[str, Any]) -> Any:
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _line(error: Exception) -> str:
-    return " ".join((str(error) or type(error).__name__).split())[:300]

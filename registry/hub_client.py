@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .errors import PackNotFoundError, RasExtError, RegistryError
+from .errors import PackNotFoundError, RasExtError, RegistryError, first_line
 
 T = TypeVar("T")
 TRIES = 4
@@ -51,20 +51,15 @@ def status_of(error: BaseException) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def is_unreachable(error: BaseException) -> bool:
-    """True if the Hub gave no answer at all: no network, no such host, nobody listening, offline mode."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ConnectError", "ConnectTimeout", "ProxyError", "OfflineModeIsEnabled", "ConnectionError"})
-
-
 def told(error: Exception, what: str, missing: str = "", advice: str = "") -> RegistryError | PackNotFoundError:
     """One sentence, and the class it belongs to, for an error of the client."""
     from huggingface_hub import errors
 
     end = f"; {advice}" if advice else ""
+    said = first_line(error)[:300]
     status = status_of(error)
     if isinstance(error, errors.HFValidationError):
-        return RegistryError(f"{what} cannot be a name on the Hub ({_line(error)}); write owner/name")
+        return RegistryError(f"{what} cannot be a name on the Hub ({said}); write owner/name")
     if isinstance(error, errors.RevisionNotFoundError):
         return PackNotFoundError(f"{what} is not there: the repository has no such revision{end}")
     if isinstance(error, errors.GatedRepoError):
@@ -72,7 +67,7 @@ def told(error: Exception, what: str, missing: str = "", advice: str = "") -> Re
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
         # A snapshot that could not be completed hides why in its cause.
         cause = error.__cause__
-        if isinstance(cause, Exception) and not isinstance(cause, type(error)) and not is_unreachable(cause):
+        if isinstance(cause, Exception) and not isinstance(cause, type(error)) and not _is_unreachable(cause):
             return told(cause, what, missing, advice)
         return RegistryError(f"{what} is not on this machine and the Hub could not be reached{end}")
     if isinstance(error, errors.RepositoryNotFoundError):
@@ -83,9 +78,7 @@ def told(error: Exception, what: str, missing: str = "", advice: str = "") -> Re
     if status == 401:
         return RegistryError(f"{what}: the token is missing or not valid; set HF_TOKEN, or run `hf auth login`")
     if status == 403:
-        return RegistryError(
-            f"{what} was refused: the token may not do that ({_line(error)}); use one that may write there"
-        )
+        return RegistryError(f"{what} was refused: the token may not do that ({said}); use one that may write there")
     if status == 429:
         return RegistryError(f"{what}: the Hub asks for fewer requests (429); wait a while, then run this again")
     if status == 412:
@@ -93,14 +86,18 @@ def told(error: Exception, what: str, missing: str = "", advice: str = "") -> Re
             f"{what} was changed by somebody else in the meantime; look at its history, then push again"
         )
     if status is not None:
-        return RegistryError(f"{what}: the Hub answered {status} ({_line(error)}); try again later{end}")
+        return RegistryError(f"{what}: the Hub answered {status} ({said}); try again later{end}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return RegistryError(f"{what} does not fit on the disk ({_line(error)}); make room, then run this again")
-    if is_unreachable(error):
-        return RegistryError(
-            f"{what}: the Hub could not be reached ({_line(error)}); check the network and HF_ENDPOINT{end}"
-        )
-    return RegistryError(f"{what} could not be had ({_line(error)}); run this again to go on where it stopped{end}")
+        return RegistryError(f"{what} does not fit on the disk ({said}); make room, then run this again")
+    if _is_unreachable(error):
+        return RegistryError(f"{what}: the Hub could not be reached ({said}); check the network and HF_ENDPOINT{end}")
+    return RegistryError(f"{what} could not be had ({said}); run this again to go on where it stopped{end}")
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """True if the Hub gave no answer at all: no network, no such host, nobody listening, offline mode."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ConnectError", "ConnectTimeout", "ProxyError", "OfflineModeIsEnabled", "ConnectionError"})
 
 
 def _patience(error: Exception, tried: int) -> float | None:
@@ -116,7 +113,7 @@ def _patience(error: Exception, tried: int) -> float | None:
         except ValueError:
             asked_for = backoff
         return max(asked_for, 0.0) if asked_for <= LONGEST_WAIT else None
-    if is_unreachable(error) or isinstance(error, FileNotFoundError):
+    if _is_unreachable(error) or isinstance(error, FileNotFoundError):
         return None
     if isinstance(error, OSError) and error.errno is not None:
         return None  # of this machine, not of the network
@@ -126,8 +123,3 @@ def _patience(error: Exception, tried: int) -> float | None:
         if module.startswith(("http", "requests", "urllib3", "huggingface_hub")) or isinstance(error, OSError)
         else None
     )
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return " ".join((text.split("\n")[0] or type(error).__name__).split())[:300]

@@ -47,7 +47,7 @@ def push_to_hub(
     """
     api = client(token)
     what = f"the push to {repo}"
-    title = message or f"Pack {pack.config['name']}, digest {pack.digest[:12]}"
+    title = message or pack.title
 
     def done(**facts: Any) -> Published:
         return Published(

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import PackError, PackNotFoundError, RegistryError
+from .errors import PackError, PackNotFoundError
 from .home import home
 from .layout import CONFIG_FILE, SIGNATURE_FILE, read_member
 from .names import BUILTIN, builtin_names, builtin_root, parse, registry_in_force
@@ -28,10 +28,7 @@ def list_packs(
         from .folder import FolderRegistry
 
         registry = FolderRegistry(where)
-        if not registry.exists():
-            raise RegistryError(
-                f"there is no registry at {registry.url}; push a pack there first, or check the address"
-            )
+        registry.must_exist()
         return registry.packs()
     return _builtin() + _made_here(cache_dir) + _fetched(cache_dir)
 

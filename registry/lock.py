@@ -8,9 +8,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from . import strict_json
@@ -20,6 +18,7 @@ from .layout import MIB
 from .paths import expanded
 from .schema import SHA256
 from .source import Source
+from .swap import drafted
 
 LOCK_FILE = "ras.lock.json"
 LOCK_VARIABLE = "RAS_EXT_LOCK"
@@ -73,16 +72,11 @@ def write_lock(path: str | os.PathLike[str], entries: Mapping[str, Locked]) -> N
     """Write a lock file whole, names in order. Raises PackError."""
     file = expanded(path)
     value = {"ras_ext_lock": _LOCK_VERSION, "packs": {name: asdict(entries[name]) for name in sorted(entries)}}
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(strict_json.pretty(value))
-        os.replace(draft, file)
+        with drafted(file) as draft:
+            draft.write_bytes(strict_json.pretty(value))
     except OSError as error:
         raise PackError(f"the lock file {file} cannot be written ({error.strerror}); name another path") from None
-    finally:
-        with suppress(OSError):  # its folder may be none
-            draft.unlink(missing_ok=True)
 
 
 def locked_as(name: str, path: str | os.PathLike[str]) -> Locked:

@@ -46,6 +46,11 @@ class Pack:
         """The sha256 (hex) of what the pack does, see :func:`content_sha256`."""
         return content_sha256(self.config, {name: tensor.sha256 for name, tensor in self.tensors.items()})
 
+    @property
+    def title(self) -> str:
+        """What a push is called whose maker gives it no title."""
+        return f"Pack {self.config['name']}, digest {self.digest[:12]}"
+
     def copy_to(self, folder: Path) -> None:
         """Write the files as they were read and checked, whatever lies at ``path`` by now."""
         fill(folder, self.members)
@@ -138,13 +143,6 @@ def check_members(path: Path, members: Mapping[str, bytes]) -> Pack:
     return Pack(path, config, found, members, hashlib.sha256(raw).hexdigest())
 
 
-def read_checked(folder: Path, name: str, sha256: str) -> bytes:
-    """One file of a pack, compared with its sha256 (hex). Raises PackError."""
-    data = read_member(folder, name)
-    _compare(folder, name, data, sha256)
-    return data
-
-
 def verify_pack(folder: str | os.PathLike[str]) -> PackReport:
     """Check a pack and report instead of raising: all damaged files, not only the first, and files beside the pack."""
     try:
@@ -210,7 +208,7 @@ def _file_problems(folder: Path) -> list[str]:
         return []
     for name, expected in config["files"].items():
         try:
-            read_checked(folder, name, expected)
+            _compare(folder, name, read_member(folder, name), expected)
         except PackError as error:
             problems.append(str(error))
     return problems

@@ -7,10 +7,7 @@ by their hashes.
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .evidence import (
@@ -23,14 +20,13 @@ from .evidence import (
     threshold_curve,
 )
 from .layout import EVIDENCE_FOLDER
-from .theme import LIGHT, Theme, mark, plain
+from .theme import LIGHT, WHITE, Theme, mark, new_figure, plain, png_of
 
 RISK_FILE = f"{EVIDENCE_FOLDER}/risk.png"
 THRESHOLD_FILE = f"{EVIDENCE_FOLDER}/threshold.png"
 _BINS = 20
 _HEADROOM = 1.18  # above bars and curves, where the name of a mark stands
-# Pages of the Hub are light or dark: what shows through would be unreadable on one of them.
-_GROUND = "#ffffff"
+_SIZE = (9.6, 3.7)
 _DRAWING = 1  # raised when the drawing changes, so that packs get the new one when they are saved
 
 
@@ -59,7 +55,7 @@ def risk_plot(rows: Sequence[ScoredQuery], *, alpha: float, s_base: float, sourc
         {label: [getattr(row, column) for row in rows if row.label == label] for label in LABELS}
         for column in ("similarity", "risk")
     ]
-    return risk_histograms(*panels, alpha=alpha, s_base=s_base, theme=LIGHT, ground=_GROUND, dpi=110, source=source)
+    return risk_histograms(*panels, alpha=alpha, s_base=s_base, theme=LIGHT, ground=WHITE, dpi=110, source=source)
 
 
 def risk_histograms(
@@ -79,7 +75,7 @@ def risk_histograms(
     """
     import numpy as np
 
-    with _figure(theme, ground, dpi) as figure:
+    with new_figure(_SIZE, dpi, ground) as figure:
         left, right = figure.subplots(1, 2)
         edges = np.linspace(0, 1, _BINS + 1)
         for axes, values, title in ((left, similarities, "similarity S"), (right, risks, "risk r")):
@@ -105,7 +101,7 @@ def risk_histograms(
         plain(curve, theme)
         mark(right, 0.5, "r = 0.5", theme)
         _legend(figure, right, theme)
-        return _png(figure, source)
+        return png_of(figure, source)
 
 
 def threshold_plot(rows: Sequence[ScoredQuery], *, s_base: float, source: str | None = None) -> bytes:
@@ -118,7 +114,7 @@ def threshold_plot(rows: Sequence[ScoredQuery], *, s_base: float, source: str | 
     ends = [stretches[0].low, *(stretch.high for stretch in stretches)]
     here = tuple(100 * share for share in shares_at(rows, s_base))
     theme = LIGHT
-    with _figure(theme, _GROUND, 110) as figure:
+    with new_figure(_SIZE, 110) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.stairs(
             through, ends, baseline=None, color=theme.unsafe, lw=1.8, label="unsafe let through (S below S_base)"
@@ -141,7 +137,7 @@ def threshold_plot(rows: Sequence[ScoredQuery], *, s_base: float, source: str | 
         for axes in (left, right):
             plain(axes, theme)
         _legend(figure, left, theme)
-        return _png(figure, source)
+        return png_of(figure, source)
 
 
 def _shares(stretches: Sequence[Any]) -> list[tuple[float, float]]:
@@ -150,26 +146,6 @@ def _shares(stretches: Sequence[Any]) -> list[tuple[float, float]]:
 
 def _drawn_of(source: str, image: bytes | None) -> bool:
     return image is not None and source.encode("ascii") in image
-
-
-@contextmanager
-def _figure(theme: Theme, ground: str | None, dpi: int) -> Iterator[Any]:
-    """A figure under matplotlib's own defaults, whatever style the calling program has chosen for its own plots."""
-    # Without a writable home it says so at every start.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure = Figure(figsize=(9.6, 3.7), dpi=dpi, layout="constrained")
-        FigureCanvasAgg(figure)
-        if ground is None:
-            figure.patch.set_alpha(0)
-        else:
-            figure.patch.set_facecolor(ground)
-        yield figure
 
 
 def _legend(figure: Any, axes: Any, theme: Theme) -> None:
@@ -181,10 +157,3 @@ def _legend(figure: Any, axes: Any, theme: Theme) -> None:
         loc="outside upper center",
         ncols=2,
     )
-
-
-def _png(figure: Any, source: str | None) -> bytes:
-    image = io.BytesIO()
-    # The library would write its version.
-    figure.savefig(image, format="png", metadata={"Software": None, **({"Source": source} if source else {})})
-    return image.getvalue()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import PackError, RegistryError
@@ -75,7 +73,7 @@ def push(
             dry_run=dry_run,
         )
     if not dry_run and not create_pr and published.revision is not None:
-        _remember(pack, members, source, published, branch, cache_dir)
+        _remember(pack, signature, source, published, branch, cache_dir)
     return published
 
 
@@ -126,22 +124,17 @@ def target_of(
 
 def _remember(
     pack: Pack,
-    members: dict[str, bytes],
+    signature: bytes | None,
     source: Source,
     published: Published,
     branch: str | None,
     cache_dir: str | os.PathLike[str] | None,
 ) -> None:
     """Here, too, the name means from now on what was pushed."""
-    store = Store(home(cache_dir) / "packs")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "pack"
-        pack.copy_to(folder)
-        if SIGNATURE_FILE in members:
-            (folder / SIGNATURE_FILE).write_bytes(members[SIGNATURE_FILE])
-        try:
-            store.admit(folder, source, str(published.revision), Requirement(quiet=True))
-            for ref in {branch, published.tag}:
-                store.point(source, ref, str(published.revision), pack.digest)
-        except (RegistryError, OSError):
-            return  # it is published; that it is not kept here as well costs one download
+    store, revision = Store(home(cache_dir) / "packs"), str(published.revision)
+    try:
+        store.keep(pack.path, pack.members, signature, source, revision, Requirement(quiet=True))
+        for ref in {branch, published.tag}:
+            store.point(source, ref, revision, pack.digest)
+    except (RegistryError, OSError):
+        return  # it is published; that it is not kept here as well costs one download

@@ -36,8 +36,7 @@ class Record:
 
 def checked(value: Mapping[str, Any], number: int) -> Record:
     files = {
-        check_name(name): {"sha256": entry["sha256"], "size": int(entry["size"])}
-        for name, entry in value["files"].items()
+        _member(name): {"sha256": entry["sha256"], "size": int(entry["size"])} for name, entry in value["files"].items()
     }
     sound = (
         re.fullmatch(SHA256, value["digest"])
@@ -62,11 +61,11 @@ def checked(value: Mapping[str, Any], number: int) -> Record:
     )
 
 
-def check_name(name: str) -> str:
-    """A file that a version may list: the config, the signature, or a member of a pack. Raises PackError."""
-    return name if name in (CONFIG_FILE, SIGNATURE_FILE) else check_member(name)
-
-
 def revision_of(hashes: Mapping[str, str]) -> str:
     """Forty digits that stand for all files of a state, signature included."""
     return hashlib.sha256(strict_json.canonical(dict(hashes))).hexdigest()[:40]
+
+
+def _member(name: str) -> str:
+    """A file that a version may list: the config, the signature, or a member of a pack. Raises PackError."""
+    return name if name in (CONFIG_FILE, SIGNATURE_FILE) else check_member(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import PackError, PackMismatchError, PackNotFoundError, RegistryError
+from .errors import PackError, PackMismatchError, PackNotFoundError
 from .home import home, offline
 from .layout import read_signature
 from .lock import LOCK_VARIABLE, Locked, locked_as
@@ -142,8 +142,7 @@ def _from_source(
         from .folder import FolderRegistry
 
         registry = FolderRegistry(source.url)
-        if not registry.exists():
-            raise RegistryError(f"there is no registry at {source.url}; push a pack there first, or check the address")
+        registry.must_exist()
         pack = registry.fetch(source.repo, revision, store, needed)
         return Opened(pack, source, pack.path.name)
     from .hub import from_cache, from_hub, hub_cache_of

@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from .layout import SIGNATURE_FILE, read_signature
 from .notices import say_once
 from .pack import Pack, check_members, read_members, read_pack
 from .source import Source
-from .swap import fill, flush, staged
+from .swap import drafted, fill, flush, staged
 from .trust import Requirement
 
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -85,7 +83,18 @@ class Store:
 
         Raises PackError (damaged), SignatureError (``requirement`` not met), RegistryError (it cannot be written).
         """
-        members, signature = read_members(folder), read_signature(folder)
+        return self.keep(folder, read_members(folder), read_signature(folder), source, revision, requirement)
+
+    def keep(
+        self,
+        folder: Path,
+        members: Mapping[str, bytes],
+        signature: bytes | None,
+        source: Source,
+        revision: str,
+        requirement: Requirement,
+    ) -> Pack:
+        """As :func:`admit`, with the files of the pack, and its signature, as they were read from ``folder``."""
         kept = members if signature is None else {**members, SIGNATURE_FILE: signature}
         target = self.root / source.key / revision
         try:
@@ -152,7 +161,5 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    draft.write_bytes(strict_json.pretty(value))
-    os.replace(draft, path)
+    with drafted(path) as draft:
+        draft.write_bytes(strict_json.pretty(value))

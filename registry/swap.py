@@ -1,6 +1,6 @@
-"""Writing a folder so that a reader sees the old pack or the new one, never a part of either.
+"""Writing a folder or a file so that a reader sees the old one or the new one, never a part of either.
 
-The new folder is built beside its target, flushed to disk, then put in its place by one rename or (Linux) one exchange.
+The new one is built beside its target, flushed to disk, then put in its place by one rename or (Linux) one exchange.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import PackError
@@ -57,6 +57,23 @@ def staged(target: Path) -> Iterator[Path]:
     finally:
         # After an exchange the stage holds what stood at the target before.
         shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def drafted(target: Path, *, new: bool = False) -> Iterator[Path]:
+    """A file beside ``target`` to write; it takes target's place if the block ends well, else it vanishes.
+
+    ``new``: only where nothing stands, else FileExistsError. OSError leaves target unharmed.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        _flush_file(draft)
+        (os.link if new else os.replace)(draft, target)
+    finally:
+        with suppress(OSError):  # its folder may be none
+            draft.unlink(missing_ok=True)
 
 
 def fill(folder: Path, members: Mapping[str, bytes]) -> None:
@@ -117,11 +134,15 @@ def flush(folder: Path) -> None:
     """Wait until the disk holds a folder and all that is in it. Raises OSError."""
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _flush_file(path)
         else:
             _flush_folder(path)
     _flush_folder(folder)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

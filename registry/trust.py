@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import strict_json
-from .errors import MissingExtraError, PackError, SignatureError
+from .errors import MissingExtraError, PackError, SignatureError, in_one_line
 from .fields import Fields
 from .home import home
 from .layout import MIB, SIGNATURE_FILE
@@ -131,8 +131,8 @@ def sign(pack: Pack, key: str | os.PathLike[str], password: str | None = None) -
             config.set_hashing_config(hashing.Config().use_file_serialization()).sign(folder, out)
         except (*_MATERIAL, OSError) as error:
             raise SignatureError(
-                f"the pack cannot be signed with {os.fspath(key)} ({_reason(error)}); give a private key in PEM on a "
-                f"NIST curve (make one with `ras-ext keygen`), its password in {PASSWORD_VARIABLE}"
+                f"the pack cannot be signed with {os.fspath(key)} ({in_one_line(error)[:200]}); give a private key in "
+                f"PEM on a NIST curve (make one with `ras-ext keygen`), its password in {PASSWORD_VARIABLE}"
             ) from None
         return out.read_bytes()
 
@@ -145,7 +145,7 @@ def check_signature(pack: Pack, signature: bytes, keys: Sequence[bytes], whose: 
             _verify(pack, signature, key)
             return
         except (*_MATERIAL, OSError) as error:
-            reasons.append(_reason(error))
+            reasons.append(in_one_line(error)[:200])
         except Exception as error:
             # The cryptography package has error classes of its own (InvalidSignature and others), none to be let by.
             reasons.append(type(error).__name__)
@@ -224,7 +224,3 @@ def _public_key(text: str, base: Path, where: str) -> bytes:
 
 def _trust_path() -> str:
     return os.environ.get(TRUST_VARIABLE) or str(home() / "trust.json")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

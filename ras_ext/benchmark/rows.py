@@ -18,7 +18,6 @@ from ras_ext.benchmark.timer import BLOCK_SECONDS, BLOCKS, Timing, measure
 from ras_ext.benchmark.traffic import traffic
 
 Progress = Callable[[str, int, int], None]
-CACHES = ("hot", "cold")
 STAGE = "measuring"
 
 

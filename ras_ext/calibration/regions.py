@@ -21,7 +21,7 @@ from ras_ext.calibration.prototypes import Advance
 from ras_ext.calibration.token_risk import SEPARATES, TokenRisk, centers_of, fit, read_cosines, word_states
 from ras_ext.conversation import Request
 from ras_ext.errors import CalibrationError
-from ras_ext.explaining.decoder import find_decoder
+from ras_ext.explaining.decoder import Decoder
 from ras_ext.explaining.evidence import KEY
 from ras_ext.items import Item
 from ras_ext.models import Parts
@@ -113,7 +113,7 @@ def add_regions(
         )
     if not 1 <= top <= 4096:
         raise CalibrationError(f"the number of heads must lie in 1..4096, got {top}")
-    decoder = find_decoder(parts)
+    decoder = Decoder(parts)
     asked = [
         reformulate(request, context, vectors.prompts)
         for request, context in zip(judged.requests, judged.contexts, strict=True)

@@ -23,14 +23,8 @@ if TYPE_CHECKING:
 
 def calibrate(
     model: options.Model,
-    unsafe: Annotated[
-        Path | None,
-        typer.Option("--unsafe", metavar="FILE", help="Queries to refuse, one a line.", show_default="a built-in list"),
-    ] = None,
-    safe: Annotated[
-        Path | None,
-        typer.Option("--safe", metavar="FILE", help="Queries to answer, one a line.", show_default="a built-in list"),
-    ] = None,
+    unsafe: options.Unsafe = None,
+    safe: options.Safe = None,
     images: Annotated[
         Path | None,
         typer.Option(

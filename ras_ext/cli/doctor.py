@@ -12,6 +12,7 @@ from ras_ext import plans
 from ras_ext.cli import options
 from ras_ext.cli.output import speaking
 from ras_ext.cli.tables import show_pairs
+from ras_ext.registry.errors import in_one_line
 
 _PACKAGES = (
     "transformers",
@@ -80,7 +81,7 @@ def examine() -> dict[str, Any]:
     # Whatever is broken here is what the user wants to read about.
     except Exception as error:
         part = "torch" if found["torch"] is None else "the compiled library"
-        why.append(f"{part} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}")
+        why.append(f"{part} cannot be loaded: {in_one_line(error)}")
     if missing := plans.why_missing():
         why.append(f"there are no launch plans: {missing}")
     else:

@@ -31,25 +31,13 @@ def explain(
         typer.Option(
             "--data",
             metavar="FILE",
-            help="JSONL file of labelled requests: for --layers, or to calibrate heads and regions here and now.",
+            help="JSONL file of labelled requests: for --layers, or to calibrate heads and regions here and now, "
+            "with the queries of --unsafe and --safe.",
             show_default=False,
         ),
     ] = None,
-    unsafe: Annotated[
-        Path | None,
-        typer.Option(
-            "--unsafe",
-            metavar="FILE",
-            help="With --data: queries to refuse, one a line.",
-            show_default="a built-in list",
-        ),
-    ] = None,
-    safe: Annotated[
-        Path | None,
-        typer.Option(
-            "--safe", metavar="FILE", help="With --data: queries to answer, one a line.", show_default="a built-in list"
-        ),
-    ] = None,
+    unsafe: options.Unsafe = None,
+    safe: options.Safe = None,
     vectors: options.Vectors = None,
     side: Annotated[int, typer.Option("--side", min=1, help="Regions down and across, at most.")] = 4,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the picture and the JSON file.")] = Path(

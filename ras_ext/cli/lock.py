@@ -28,11 +28,7 @@ def lock(
     with speaking(json) as say:
         from ras_ext.registry import check_pins, pin, read_lock
 
-        signatures = {
-            "require_signature": require_signature,
-            "trusted_keys": tuple(trusted_key or ()),
-            "trust": trust,
-        }
+        signatures = options.signatures(require_signature, trusted_key, trust)
         if check:
             if packs:
                 raise typer.BadParameter("--check looks at all entries; leave the names out", param_hint="PACK")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +28,14 @@ Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16,
 Revision = Annotated[str | None, typer.Option("--revision", help="Hub revision of the model.", show_default=False)]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Requests at a time.")]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
+Unsafe = Annotated[
+    Path | None,
+    typer.Option("--unsafe", metavar="FILE", help="Queries to refuse, one a line.", show_default="a built-in list"),
+]
+Safe = Annotated[
+    Path | None,
+    typer.Option("--safe", metavar="FILE", help="Queries to answer, one a line.", show_default="a built-in list"),
+]
 Pack = Annotated[
     str,
     typer.Argument(
@@ -67,3 +75,8 @@ Lock = Annotated[
     Path | None,
     typer.Option("--lock", metavar="FILE", help="Lock file that decides what names mean.", show_default="RAS_EXT_LOCK"),
 ]
+
+
+def signatures(require_signature: bool, trusted_key: list[Path] | None, trust: Path | None) -> dict[str, Any]:
+    """RequireSignature, TrustedKeys and Trust as the registry takes them."""
+    return {"require_signature": require_signature, "trusted_keys": tuple(trusted_key or ()), "trust": trust}

@@ -39,9 +39,7 @@ def pull(
             revision=revision,
             registry=registry,
             lock=lock,
-            require_signature=require_signature,
-            trusted_keys=tuple(trusted_key or ()),
-            trust=trust,
+            **options.signatures(require_signature, trusted_key, trust),
         )
         found = {
             "name": pack,

@@ -21,13 +21,7 @@ def verify(
     with speaking(json) as say:
         from ras_ext.registry import verify as check
 
-        found = check(
-            pack,
-            registry=registry,
-            require_signature=require_signature,
-            trusted_keys=tuple(trusted_key or ()),
-            trust=trust,
-        )
+        found = check(pack, registry=registry, **options.signatures(require_signature, trusted_key, trust))
         ok = all(entry.ok for entry in found)
         rows = [
             (

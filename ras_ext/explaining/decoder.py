@@ -1,4 +1,4 @@
-"""The decoder layers beside a model's last norm: their attention modules, and the states between them.
+"""The decoder layers of a model: their attention modules, and the states between them.
 
 States are counted as transformers counts ``hidden_states``: 0 enters the first layer, n_layers leaves the last norm.
 """
@@ -26,8 +26,11 @@ class Decoder:
     """The stack of decoder layers of one model."""
 
     parts: Parts
-    stack: Any
-    layers: nn.ModuleList
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The layers in order."""
+        return self.parts.layers
 
     def attention(self, layer: int) -> nn.Module:
         """The self-attention of a layer.
@@ -42,7 +45,8 @@ class Decoder:
 
     def configs(self) -> list[Any]:
         """The config objects that name the attention implementation of the stack, each once."""
-        found = {id(m.config): m.config for m in self.stack.modules() if hasattr(m, "config")}
+        stack = self.parts.model.get_submodule(self.parts.family.layers.rpartition(".")[0])
+        found = {id(m.config): m.config for m in stack.modules() if hasattr(m, "config")}
         return list(found.values())
 
     @contextmanager
@@ -66,20 +70,6 @@ class Decoder:
     def n_heads(self) -> int:
         """Query heads of a layer."""
         return int(self.parts.model.config.get_text_config().num_attention_heads)
-
-
-def find_decoder(parts: Parts) -> Decoder:
-    """The layers that stand beside the last norm.
-
-    Raises:
-        ModelError: they are not there.
-    """
-    home = parts.family.final_norm.rpartition(".")[0]
-    stack = parts.model.get_submodule(home)
-    layers = getattr(stack, "layers", None)
-    if not isinstance(layers, nn.ModuleList) or not len(layers):
-        raise ModelError(f"a {parts.family.name} model keeps its layers at {home + '.layers'!r}, which this one lacks")
-    return Decoder(parts, stack, layers)
 
 
 def encoded(parts: Parts, processor: Any, requests: Iterable[Request]) -> dict[str, torch.Tensor]:

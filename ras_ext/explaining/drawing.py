@@ -1,21 +1,17 @@
-"""Draws an explanation over its image, and the separation of the layers. Matplotlib is loaded only here, when asked."""
+"""Draws an explanation over its image, and the separation of the layers."""
 
 from __future__ import annotations
 
-import io
-import logging
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
 
 from ras_ext.explaining.explanation import Explanation, Rows, View
 from ras_ext.explaining.layers import CONDITIONS, Separation
-from ras_ext.registry.theme import LIGHT, plain
+from ras_ext.registry.theme import LIGHT, new_figure, plain, png_of
 
-_GROUND = "#ffffff"
+_DPI = 130
 _NUMBERS = 6  # regions a side up to which each is labelled with its value
 _SMALL = 256  # pixels below which an image is enlarged with hard edges
 # Told apart by colour-blind eyes, and by their dashes in print.
@@ -35,7 +31,7 @@ def draw_explanation(explanation: Explanation, image: Image.Image) -> bytes:
     if risks:
         rows.append(("risk of the region", risks, "inferno", 1.0))
     height = 1.1 + 3.7 * len(rows)
-    with _figure((8.6, height)) as figure:
+    with new_figure((8.6, height), _DPI) as figure:
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for line, (name, values, colours, top) in zip(panels, rows, strict=True):
             top = top or max(max(map(max, one)) for one in values) or 1.0
@@ -48,12 +44,12 @@ def draw_explanation(explanation: Explanation, image: Image.Image) -> bytes:
         for axes, side, view in zip(panels[0], ("before", "after reformulation"), views, strict=True):
             axes.set_title(_title(side, view), fontsize=8.5, color=LIGHT.ink, loc="left")
         figure.suptitle(_heading(explanation), fontsize=9, color=LIGHT.ink, x=0.01, ha="left")
-        return _png(figure)
+        return png_of(figure)
 
 
 def draw_layers(separation: Separation) -> bytes:
     """PNG of Fisher's ratio over the layers, one line a condition."""
-    with _figure((7.2, 3.9)) as figure:
+    with new_figure((7.2, 3.9), _DPI) as figure:
         axes = figure.subplots()
         for condition, (colour, dashes) in zip(CONDITIONS, _LINES, strict=True):
             ratio = separation.ratio[condition]
@@ -65,7 +61,7 @@ def draw_layers(separation: Separation) -> bytes:
         axes.set_ylim(bottom=0)
         plain(axes, LIGHT)
         figure.legend(frameon=False, labelcolor=LIGHT.ink, fontsize=9, loc="outside upper center", ncols=4)
-        return _png(figure)
+        return png_of(figure)
 
 
 def _heat(axes: Any, explanation: Explanation, image: Image.Image, heat: Rows, colours: str, top: float) -> Any:
@@ -113,25 +109,3 @@ def _heading(explanation: Explanation) -> str:
         f"risk r = {explanation.risk:.3f}, similarity S = {explanation.similarity:.3f}; "
         f"heads (layer.head) {heads} {where}"
     )
-
-
-@contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[Any]:
-    """A figure under matplotlib's own defaults, whatever style the calling program has chosen for its own plots."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure = Figure(figsize=size, dpi=130, layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.patch.set_facecolor(_GROUND)
-        yield figure
-
-
-def _png(figure: Any) -> bytes:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", metadata={"Software": None})
-    return image.getvalue()

@@ -16,7 +16,7 @@ import torch
 from ras_ext import ops
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError
-from ras_ext.explaining.decoder import Decoder, find_decoder
+from ras_ext.explaining.decoder import Decoder
 from ras_ext.explaining.looking import look
 from ras_ext.models import Parts
 from ras_ext.reformulate import reformulate
@@ -126,7 +126,7 @@ class AttentionEvidence:
         if kind not in KINDS:
             raise InputError(f"evidence must be one of {', '.join(KINDS)}, or None, got {kind!r}")
         self._calibrated = evidence_of(vectors)
-        self._decoder, self._processor, self._vectors = find_decoder(parts), processor, vectors
+        self._decoder, self._processor, self._vectors = Decoder(parts), processor, vectors
 
     def weigh(
         self, requests: Sequence[Request], contexts: Sequence[str], similarity: torch.Tensor, risk: torch.Tensor

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, PackError
-from ras_ext.explaining.decoder import Decoder, encoded, find_decoder, prefill
+from ras_ext.explaining.decoder import Decoder, encoded, prefill
 from ras_ext.explaining.evidence import region_risks
 from ras_ext.explaining.grid import Box, Grid, find_grid, seen_box
 from ras_ext.explaining.interface import AttentionReader
@@ -122,7 +122,7 @@ def explain(
     found = guard.assess_batch([request])[0]
     vectors, processor = guard.vectors, guard.processor
     asked = reformulate(request, found.visual_context, vectors.prompts)
-    decoder = find_decoder(guard.parts)
+    decoder = Decoder(guard.parts)
     heads, heads_from = _heads(decoder, processor, asked, vectors)
     layer = None if vectors.token_risk is None else int(vectors.token_risk["layer"])
     views = []

@@ -16,7 +16,7 @@ import torch
 from ras_ext import models
 from ras_ext.conversation import Request
 from ras_ext.errors import CalibrationError, InputError
-from ras_ext.explaining.decoder import Decoder, encoded, find_decoder, prefill
+from ras_ext.explaining.decoder import Decoder, encoded, prefill
 from ras_ext.items import Item
 from ras_ext.prompts import Prompts
 from ras_ext.reformulate import reformulate, visual_contexts
@@ -75,7 +75,7 @@ def layer_separation(
     if not ridge > 0:
         raise InputError(f"ridge must be above 0, got {ridge}; {RIDGE} is usual")
     parts = models.read(model)
-    decoder = find_decoder(parts)
+    decoder = Decoder(parts)
     states: dict[str, list[torch.Tensor]] = {condition: [] for condition in CONDITIONS}
     for start in range(0, len(items), batch_size):
         requests = [item.request() for item in items[start : start + batch_size]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ras_ext.errors import ModelError
+from ras_ext.registry.errors import first_line
 
 BUILTIN = {"builtin:organism"}
 
@@ -56,8 +57,7 @@ def load(
         processor = _processor(place, revision=revision, **kwargs)
         model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(f"the model {name!s} cannot be opened: {reason}{_install(str(error))}") from error
+        raise ModelError(f"the model {name!s} cannot be opened: {first_line(error)}{_install(str(error))}") from error
     if device is not None:
         model.to(device)  # type: ignore[arg-type]
     return model.eval(), processor

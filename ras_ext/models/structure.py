@@ -15,6 +15,7 @@ from torch import nn
 from ras_ext.errors import ModelError
 from ras_ext.models.pair import image_token_id
 from ras_ext.models.parts import Family, Parts, find_parts
+from ras_ext.registry.errors import first_line
 
 _said: set[str] = set()
 
@@ -95,9 +96,8 @@ def _linear(model: Any, norm: nn.Module) -> bool:
         tokens = _plain_tokens(model.config).to(model.device)
         logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(
-            f"{type(model).__name__} cannot be read by structure: a pass over a few tokens fails ({reason})"
+            f"{type(model).__name__} cannot be read by structure: a pass over a few tokens fails ({first_line(error)})"
         ) from error
     finally:
         handle.remove()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import PackError
 from ..layout import MIB
 from ..paths import expanded
+from ..swap import drafted
 
 FILE_LIMIT = 64 * MIB  # 128 layers of 16,384 entries in f32 take 8 MiB
 
@@ -49,15 +49,10 @@ def exactly(stream: BinaryIO, size: int, path: object) -> bytes:
 def write_whole(path: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
     """Let ``write`` fill a draft beside ``path``, then put it in its place. Raises PackError, the old file unharmed."""
     file = expanded(path)
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write(draft)
-        os.replace(draft, file)
+        with drafted(file) as draft:
+            write(draft)
     except OSError as error:
         reason = error.strerror or error
         raise PackError(f"{file} cannot be written ({reason}); make room or name another path") from None
-    finally:
-        with suppress(OSError):  # its folder may be none
-            draft.unlink(missing_ok=True)
     return file

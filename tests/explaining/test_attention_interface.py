@@ -13,7 +13,7 @@ from ras_ext import compiled, models
 from ras_ext.conversation import Request
 from ras_ext.errors import ModelError
 from ras_ext.explaining import AttentionReader
-from ras_ext.explaining.decoder import Decoder, encoded, find_decoder, prefill
+from ras_ext.explaining.decoder import Decoder, encoded, prefill
 from ras_ext.explaining.places import Places, find_places
 from tests.conftest import Subject
 
@@ -48,7 +48,7 @@ def by_the_eager_model(model: Any, inputs: dict[str, torch.Tensor], places: Plac
 
 
 def agrees(model: Any, processor: Any, picture: Image.Image, words: str) -> tuple[torch.Tensor, torch.Tensor]:
-    decoder = find_decoder(models.read(model))
+    decoder = Decoder(models.read(model))
     inputs, places = batch(decoder, processor, picture, words)
     heads = every_head(decoder)
     with AttentionReader(decoder, places, heads) as reader:
@@ -80,7 +80,7 @@ def test_a_strangers_attention_is_what_its_eager_form_tells(stranger_folder: Pat
 
 
 def test_the_models_answer_is_the_same_while_it_is_read(organism: Subject, picture: Image.Image) -> None:
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     inputs, places = batch(decoder, organism.processor, picture, "what is this ?")
     with torch.inference_mode():
         alone = organism.model(**inputs, use_cache=False).logits
@@ -91,7 +91,7 @@ def test_the_models_answer_is_the_same_while_it_is_read(organism: Subject, pictu
 
 @pytest.mark.parametrize("ends", ["well", "badly"])
 def test_the_models_own_implementation_comes_back(organism: Subject, picture: Image.Image, ends: str) -> None:
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     inputs, places = batch(decoder, organism.processor, picture, "what is this ?")
     before = [config._attn_implementation for config in decoder.configs()]
 
@@ -121,7 +121,7 @@ def largest_allocation(act: Any) -> int:
 def test_no_attention_matrix_is_written(organism: Subject, picture: Image.Image) -> None:
     if not compiled.serves("attention_peak_", "cpu"):
         pytest.skip("plain torch writes it; the compiled operator is not built")
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     request = Request.of(picture, " ".join(["what is this ?"] * 250))
     inputs = encoded(decoder.parts, organism.processor, [request])
     places = find_places(decoder.parts, inputs)
@@ -140,7 +140,7 @@ def test_no_attention_matrix_is_written(organism: Subject, picture: Image.Image)
 
 
 def test_a_head_or_layer_that_is_not_there_is_named(organism: Subject, picture: Image.Image) -> None:
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     inputs, places = batch(decoder, organism.processor, picture, "what is this ?")
     with pytest.raises(ModelError, match="attention of layer 9 was asked for and the model has 4"):
         AttentionReader(decoder, places, [(9, 0)])
@@ -150,7 +150,7 @@ def test_a_head_or_layer_that_is_not_there_is_named(organism: Subject, picture: 
 
 
 def test_a_model_that_never_computes_the_attention_is_an_error(organism: Subject, picture: Image.Image) -> None:
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     _, places = batch(decoder, organism.processor, picture, "what is this ?")
     with pytest.raises(ModelError, match="nothing was read"), AttentionReader(decoder, places, [(0, 0)]):
         pass
@@ -159,7 +159,7 @@ def test_a_model_that_never_computes_the_attention_is_an_error(organism: Subject
 
 
 def test_reading_wants_the_whole_prompt_at_once(organism: Subject, picture: Image.Image) -> None:
-    decoder = find_decoder(models.read(organism.model))
+    decoder = Decoder(models.read(organism.model))
     inputs, places = batch(decoder, organism.processor, picture, "what is this ?")
     short = {name: t[:, -3:] if t.ndim == 2 else t for name, t in inputs.items() if name != "pixel_values"}
     with pytest.raises(ModelError, match="over a whole prompt"), AttentionReader(decoder, places, [(0, 0)]):

@@ -81,7 +81,7 @@ def _in_little_room(room: int, action: Callable[..., Any], *arguments: Any, **op
 
 
 def _actions() -> dict[str, Callable[..., Any]]:
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
     from ras_ext import registry
 
@@ -97,7 +97,6 @@ def _actions() -> dict[str, Callable[..., Any]]:
         "search": lambda query=None, **options: [entry.to_dict() for entry in registry.search(query, **options)],
         "history": lambda name, **options: [entry.to_dict() for entry in registry.history(name, **options)],
         "snapshot": lambda repo, **options: snapshot_download(repo, **options),
-        "download": lambda repo, file: hf_hub_download(repo, file),
     }
     actions["in_little_room"] = lambda room, action, *rest, **options: _in_little_room(
         room, actions[action], *rest, **options

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import socket
 import threading
@@ -485,8 +484,6 @@ class Handler(BaseHTTPRequestHandler):
                     server.log.clear()
         elif self.route == "/_test/settings":
             server.store.change_settings(wanted.pop("repo"), **wanted)
-        elif self.route == "/_test/stop":
-            os._exit(0)
         self._answer_control(found)
 
     def _answer_control(self, found: Any) -> None:

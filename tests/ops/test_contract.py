@@ -9,7 +9,7 @@ from ops_cases import ints
 
 from ras_ext import ops, reference
 
-F32, F64, I64 = torch.float32, torch.float64, torch.int64
+F32, I64 = torch.float32, torch.int64
 
 
 def _wide(*shape, dtype=F32):
