@@ -22,14 +22,16 @@ def describe_model(model: Any, processor: Any = None, *, final_norm: str, id: st
     source = getattr(config, "_name_or_path", None) or None
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     weight = getattr(head, "weight", None)
+    rows = getattr(head, "out_features", None)  # quantised weights are packed: their shape says nothing
+    if rows is None and weight is not None and weight.is_floating_point():
+        rows = int(weight.shape[0])
     return describe_config(
         config.to_dict(),
         final_norm=final_norm,
         id=id or source,
         revision=getattr(config, "_commit_hash", None) if id in (None, source) else None,
         architecture=type(model).__name__,
-        # Quantised weights are packed: their shape says nothing about the vocabulary.
-        vocab_size=int(weight.shape[0]) if weight is not None and weight.is_floating_point() else None,
+        vocab_size=rows,
         chat_template=chat_template(processor),
     )
 

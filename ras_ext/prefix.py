@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, pad_token, render
-from ras_ext.models import accepts
+from ras_ext.models import accepts, device_of
 
 _KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
 
@@ -93,7 +93,8 @@ class SharedPrefix:
         width = max(map(len, rows))
         ids = [[self._pad if fill is None else fill] * (width - len(row)) + row for row in rows]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-        return torch.tensor(ids, device=self._model.device), torch.tensor(mask, device=self._model.device)
+        device = device_of(self._model)
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 @torch.inference_mode()

@@ -131,6 +131,8 @@ class LogitsCarrier(LogitsProcessor):
         dose = self._dose.at(width - self._start, scores.shape[0])
         if dose is None:
             return scores
+        if self._prototypes.device != scores.device:  # the head may be on another device than what is generated
+            self._prototypes = self._prototypes.to(scores.device)
         steered = scores.clone()
         rows = torch.arange(scores.shape[0], dtype=torch.int32, device=scores.device)
         _steer(steered, rows, self._prototypes, width - self._start, dose)
