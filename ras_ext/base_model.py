@@ -36,6 +36,25 @@ def describe_model(model: Any, processor: Any = None, *, final_norm: str, id: st
     )
 
 
+def quantization_of(model: Any) -> str | None:
+    """How a model's weights are quantised, such as ``"bitsandbytes:nf4"``; ``None`` where they are not."""
+    config = getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
+    config = config or getattr(getattr(model, "config", None), "quantization_config", None)
+    if config is None:
+        return None
+    values = config if isinstance(config, dict) else vars(config)
+    method = values.get("quant_method")
+    kind = values.get("quant_type") or values.get("weights") or values.get("bits")
+    if values.get("load_in_8bit") or values.get("_load_in_8bit"):
+        kind = "int8"
+    elif values.get("load_in_4bit") or values.get("_load_in_4bit"):
+        kind = values.get("bnb_4bit_quant_type")
+    name = str(getattr(method, "value", method))
+    if kind is None:
+        return name
+    return f"{name}:{kind if isinstance(kind, (str, int)) else type(kind).__name__}"
+
+
 def bare_model(model: Any) -> Any:
     """The transformers model inside ``torch.compile`` and PEFT wrappers."""
     model = getattr(model, "_orig_mod", model)

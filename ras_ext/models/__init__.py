@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ras_ext.base_model import quantization_of
 from ras_ext.errors import ModelError
 from ras_ext.models import (
     gemma3,
@@ -25,7 +26,7 @@ from ras_ext.models import (
 from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, accepts, find_parts
-from ras_ext.models.placement import device_of, dtype_of, quantization_of
+from ras_ext.models.placement import device_of, dtype_of
 from ras_ext.models.proof import head_is_linear
 
 __all__ = [

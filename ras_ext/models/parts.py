@@ -31,6 +31,7 @@ class Family:
         vision_types: values of ``config.vision_config.model_type`` it is limited to; empty for any.
         nested_images: its processor wants the images of a batch as one list per request.
         pairing: how a tokenizer and an image processor serve where its own processor cannot be had.
+        even_batches: a row with fewer images than its neighbours would see their padding; such rows run apart.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Family:
     vision_types: tuple[str, ...] = ()
     nested_images: bool = False
     pairing: Pairing | None = None
+    even_batches: bool = False
 
     def fits(self, config: Any) -> bool:
         """Whether a model of this config belongs to the family."""

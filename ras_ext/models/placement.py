@@ -1,4 +1,4 @@
-"""Where a module computes, in which type, and from what weights.
+"""Where a module computes and in which type.
 
 What its parameters say is not enough: accelerate leaves those of an offloaded module on the device "meta" between two
 calls, and a quantised module keeps integers or packed bits from which it computes in another type.
@@ -7,7 +7,6 @@ calls, and a quantised module keeps integers or packed bits from which it comput
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import nn
@@ -36,22 +35,3 @@ def device_of(module: nn.Module) -> torch.device:
 def dtype_of(module: nn.Module) -> torch.dtype | None:
     """The type in which a module takes its inputs; ``None`` if all its weights are packed or it has none."""
     return next((weight.dtype for weight in module.parameters() if weight.dtype in COMPUTING), None)
-
-
-def quantization_of(model: Any) -> str | None:
-    """How a model's weights are quantised, such as ``"bitsandbytes:nf4"``; ``None`` where they are not."""
-    config = getattr(getattr(model, "hf_quantizer", None), "quantization_config", None)
-    config = config or getattr(getattr(model, "config", None), "quantization_config", None)
-    if config is None:
-        return None
-    values = config if isinstance(config, dict) else vars(config)
-    method = values.get("quant_method")
-    kind = values.get("quant_type") or values.get("weights") or values.get("bits")
-    if values.get("load_in_8bit") or values.get("_load_in_8bit"):
-        kind = "int8"
-    elif values.get("load_in_4bit") or values.get("_load_in_4bit"):
-        kind = values.get("bnb_4bit_quant_type")
-    name = str(getattr(method, "value", method))
-    if kind is None:
-        return name
-    return f"{name}:{kind if isinstance(kind, (str, int)) else type(kind).__name__}"

@@ -12,7 +12,8 @@ from models.test_families import Tiny, run
 from torch import nn
 
 from ras_ext import models
-from ras_ext.models.placement import device_of, dtype_of, quantization_of
+from ras_ext.base_model import quantization_of
+from ras_ext.models.placement import device_of, dtype_of
 
 
 class Packed(nn.Module):
