@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from models import tiny
 from models.test_families import Tiny, run
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ras_ext import models
 from ras_ext.base_model import quantization_of
+from ras_ext.errors import ModelError
 from ras_ext.models.placement import device_of, dtype_of
 
 
@@ -97,5 +100,20 @@ def test_a_quantised_model_that_does_not_run_is_one_sentence() -> None:
     model.config.quantization_config = {"quant_method": "gptq", "bits": 4}
     assert models.read(model).linear_head
     model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach()[:, :40].clone())
-    with pytest.raises(models.parts.ModelError, match=r"cannot be guarded with gptq:4 weights: a pass .* fails"):
+    with pytest.raises(ModelError, match=r"cannot be guarded with gptq:4 weights: a pass .* fails"):
         models.read(model)
+
+
+def test_states_go_from_the_device_of_the_norm_to_that_of_the_head() -> None:
+    """Two devices that this machine need not have: tensors without data, which refuse to meet across devices."""
+    known = models.read(tiny.build("llava")[0])
+    with FakeTensorMode():
+        norm, head = nn.LayerNorm(8), nn.Linear(8, 16, bias=False)
+        norm.weight = nn.Parameter(torch.empty(8, device="cuda:1"))
+        head.weight = nn.Parameter(torch.empty(16, 8, device="cuda:0"))
+        parts = replace(known, final_norm=norm, head=head)
+        states = torch.empty(2, 3, 8, device=parts.device)
+        assert states.device == torch.device("cuda:1")
+        assert parts.logits(states).device == torch.device("cuda:0")
+        with pytest.raises(RuntimeError, match=r"cuda:1.*cuda:0|cuda:0.*cuda:1"):
+            head(states)

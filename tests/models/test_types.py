@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from models.carriers import apart
 from models.test_families import NAMES, PROMPTS, STEPS, Tiny, run, three
 
 from ras_ext import Guard, calibrate
@@ -31,11 +32,6 @@ def rounded(one: Tiny, dtype: torch.dtype) -> Any:
     return copy.deepcopy(one.model).to(dtype)
 
 
-def apart(a: Any, b: Any) -> float:
-    """The largest difference of logits of the scored steps, in parts of the largest logit."""
-    return max(float((x - y).abs().max() / x.abs().max()) for x, y in zip(a, b, strict=True))
-
-
 @pytest.mark.parametrize("dtype", TYPES, ids=["bf16", "f16"])
 def test_both_carriers_give_the_same_logits_within_the_rounding_of_the_type(one: Tiny, dtype: torch.dtype) -> None:
     model = rounded(one, dtype)
@@ -47,9 +43,9 @@ def test_both_carriers_give_the_same_logits_within_the_rounding_of_the_type(one:
     mixed = run(logits, logits_processor=logits.logits_processor(RISKS), output_scores=True)
     weaker = run(logits, logits_processor=logits.logits_processor([0.9, 0.4, 0.15]), output_scores=True)
     allowed = FEW * torch.finfo(dtype).eps
-    assert apart(steered.logits, mixed.scores) < allowed
-    assert apart(steered.logits, weaker.scores) > allowed
-    assert apart(steered.logits, plain.logits) > allowed
+    assert apart(steered, mixed) < allowed
+    assert apart(steered, weaker) > allowed
+    assert apart(steered, plain) > allowed
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=["bf16", "f16"])
@@ -83,8 +79,8 @@ def test_the_norm_and_the_head_may_be_wider_than_the_rest(one: Tiny) -> None:
         steered = run(state)
     mixed = run(logits, logits_processor=logits.logits_processor(RISKS), output_scores=True)
     allowed = FEW * torch.finfo(parts.head.weight.dtype).eps
-    assert apart(steered.logits, mixed.scores) < max(allowed, 1e-5)
-    assert apart(steered.logits, plain.logits) > 0.1
+    assert apart(steered, mixed) < max(allowed, 1e-5)
+    assert apart(steered, plain) > 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *TYPES], ids=["f32", "bf16", "f16"])
