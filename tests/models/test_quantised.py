@@ -6,6 +6,7 @@ measured on the built-in model, whose scores mean something.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from math import isfinite
@@ -22,6 +23,7 @@ from ras_ext import Guard, calibrate, models
 from ras_ext.base_model import describe_model, quantization_of
 from ras_ext.conversation import Request
 from ras_ext.errors import ModelError
+from ras_ext.evaluation.run import _fingerprint as fingerprint
 from ras_ext.generation import answer
 from ras_ext.items import Item
 from ras_ext.models.placement import dtype_of
@@ -159,3 +161,15 @@ def test_the_built_in_model_is_defended_with_quantised_weights(
     one = next(index for index, answer in enumerate(found) if answer.refused)
     undefended = answer(model, organism.processor, requests[one : one + 1], max_new_tokens=8)[0]
     assert undefended.text != found[one].text
+
+
+def test_an_evaluation_tells_quantised_weights_apart(plain: tuple[Tiny, Path], tmp_path: Path) -> None:
+    one, folder = plain
+    other = copy.deepcopy(one.model)
+    other.lm_head.weight.data[0, 0] += 1.0
+    other.save_pretrained(tmp_path)
+    config = torchao("Int8WeightOnlyConfig", True)
+    first, again, changed = (fingerprint(quantised(place, config)) for place in (folder, folder, tmp_path))
+    assert first == again
+    assert first["weights"] != changed["weights"]
+    assert first["weights"] != fingerprint(one.model)["weights"]
