@@ -23,7 +23,7 @@ def run_in_parts(
     parts: list[list[int]], requests: Sequence[Request], run: Callable[[list[Request]], list[Result]]
 ) -> list[Result]:
     """What `run` gives for each part, put together again in the order of the requests."""
-    found = {}
+    found: dict[int, Result] = {}
     for rows in parts:
         found.update(zip(rows, run([requests[row] for row in rows]), strict=True))
     return [found[row] for row in range(len(requests))]
