@@ -144,14 +144,14 @@ def test_what_a_quantiser_cannot_run_is_refused_when_the_guard_is_made(tmp_path:
 
 @pytest.mark.parametrize(
     ("way", "moves"),
-    [("int8-head", 0.03), ("bnb8-head", 0.04), ("bnb4", 0.05)],
+    [("int8-head", 0.03), ("bnb4", 0.05)],
 )
 def test_the_built_in_model_is_defended_with_quantised_weights(
     organism: Subject, evaluation_set: list[Item], way: str, moves: float
 ) -> None:
-    """Over all 360 requests the risk moved by 0.020, 0.030 and 0.032 at most, and never to the other side of a half."""
+    """Over all 360 requests the risk moved by 0.020 and 0.032 at most, and never to the other side of a half."""
     config = bitsandbytes(4, False) if way == "bnb4" else WAYS[way][0]()
-    model = quantised(MODEL, config, torch.float16 if way.startswith("bnb8") else torch.bfloat16)
+    model = quantised(MODEL, config)
     requests: list[Request] = [item.request() for item in evaluation_set[::60]]
     whole, small = (Guard(m, organism.processor, organism.vectors) for m in (organism.model, model))
     expected, found = (guard.generate_batch(requests, max_new_tokens=8) for guard in (whole, small))
