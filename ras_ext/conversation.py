@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,11 @@ class Request:
         return Request((*self.messages[:-1], turn), self.images)
 
     def alone(self, text: str) -> Request:
-        """One user turn with all the request's images and `text`, without the conversation before it."""
+        """One user turn with all the images and `text`, behind the system prompt and without the conversation."""
         images = [{"type": "image"} for _ in self.images]
-        return Request(({"role": "user", "content": [*images, {"type": "text", "text": text}]},), self.images)
+        told = takewhile(lambda turn: turn["role"] == "system", self.messages)
+        kept = [{**turn, "content": [part for part in turn["content"] if part["type"] == "text"]} for turn in told]
+        return Request((*kept, {"role": "user", "content": [*images, {"type": "text", "text": text}]}), self.images)
 
 
 def _picture(part: Mapping[str, Any], rest: list[Any]) -> Image.Image:

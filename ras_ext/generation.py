@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
-from ras_ext.models import accepts, family_of
+from ras_ext.models import accepts, device_of, dtype_of, family_of
 
 # Settings that would change what the first tokens of a judged answer are, whatever the checkpoint's defaults.
 GREEDY: dict[str, Any] = {
@@ -82,7 +82,7 @@ def render(processor: Any, request: Request, template: str | None) -> str:
 
 
 def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str, torch.Tensor]:
-    """Left-padded model inputs for a batch of requests, on the model's device and in its dtype."""
+    """Left-padded model inputs for a batch of requests, where the model runs and in its type."""
     if not requests:
         raise InputError("a batch needs at least one request, got none")
     template = chat_template(processor, model.config)
@@ -108,8 +108,9 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
     # Some tokenizers give them to models that know none; to others they say which tokens are images.
     if not accepts(model, "token_type_ids"):
         batch.pop("token_type_ids", None)
+    device, dtype = device_of(model), dtype_of(model)
     return {
-        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+        name: value.to(device, dtype if value.is_floating_point() else None)
         for name, value in batch.items()
         if isinstance(value, torch.Tensor)
     }

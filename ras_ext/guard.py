@@ -19,6 +19,7 @@ from PIL import Image
 from transformers import LogitsProcessorList
 
 from ras_ext import models
+from ras_ext.batches import parts_of, run_in_parts
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
 from ras_ext.explaining.evidence import AttentionEvidence
@@ -158,16 +159,29 @@ class Guard:
         vectors_revision: str | None = None,
         device: str | None = None,
         dtype: Any = "auto",
+        device_map: Any = None,
+        quantization_config: Any = None,
+        model_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Guard:
-        """Loads the model and its vectors by name; `options` go to :class:`Guard`."""
-        model, processor = models.load(model_id, revision=revision, device=device, dtype=dtype)
+        """Loads the model and its vectors by name; `options` go to :class:`Guard`, the rest to :func:`models.load`."""
+        model, processor = models.load(
+            model_id,
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            device_map=device_map,
+            quantization_config=quantization_config,
+            model_options=model_options,
+        )
         if not isinstance(vectors, SteeringVectors):
             vectors = load_vectors(vectors, revision=vectors_revision)
         return cls(model, processor, vectors, **options)
 
     def assess_batch(self, requests: Sequence[Request]) -> list[Risk]:
         """Stages 1 and 2 only."""
+        if len(parts := parts_of(self.parts.family, requests)) > 1:
+            return run_in_parts(parts, requests, self.assess_batch)
         similarity, risk, contexts, _ = self._judge(requests)
         rows = zip(risk.tolist(), similarity.tolist(), contexts, strict=True)
         return [Risk(*row) for row in rows]
@@ -196,6 +210,9 @@ class Guard:
         Raises:
             InputError: a setting under which the defence would not act as described.
         """
+        if len(parts := parts_of(self.parts.family, requests)) > 1:
+            rest = partial(self.generate_batch, max_new_tokens=max_new_tokens, **settings)
+            return run_in_parts(parts, requests, rest)
         start = time.perf_counter()
         self._refuse(settings)
         known = self._memory.recall(requests)

@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from ras_ext.beginnings import Beginning, beginning, tail
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, end_tokens, pad_token, render
-from ras_ext.models import accepts
+from ras_ext.models import accepts, device_of
 from ras_ext.shared_cache import StaticCaches, capacity, crop, growing, longest, positions_in_space
 
 _KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
@@ -126,7 +126,8 @@ class SharedPrefix:
         """One pass: the f32 logits ``(B, V)`` of what comes next."""
         inputs |= {"input_ids": ids, "attention_mask": mask, "past_key_values": self._cache, "use_cache": True}
         found = model(**inputs, **self._last_only)
-        return found.logits[:, -1].to(torch.float32, copy=True)  # a captured graph writes there again
+        # Copied: a captured graph writes there again. The head may be on another device than what goes in.
+        return found.logits[:, -1].to(ids.device, torch.float32, copy=True)
 
     def _positions(self, mask: torch.Tensor) -> torch.Tensor:
         """Where every token stands, ``(B, T)``; ``(3, B, T)`` where images have been given height and width."""
@@ -144,7 +145,8 @@ class SharedPrefix:
         width = max(map(len, rows))
         ids = [[self._pad if fill is None else fill] * (width - len(row)) + row for row in rows]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-        return torch.tensor(ids, device=self._model.device), torch.tensor(mask, device=self._model.device)
+        device = device_of(self._model)
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 @torch.inference_mode()

@@ -89,6 +89,8 @@ class LogitsCarrier(LogitsProcessor):
         at = width - self._start
         if at >= len(self._doses):
             return scores
+        if self._prototypes.device != scores.device:  # the head may be on another device than what is generated
+            self._prototypes = self._prototypes.to(scores.device)
         steered = scores.clone()
         rows = torch.arange(scores.shape[0], dtype=torch.int32, device=scores.device)
         risk = (self._risk * self._doses[at]).repeat_interleave(copies(self._risk, rows.numel()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Any, overload
 
 import torch
 
-from ras_ext.base_model import bare_model, describe_model
+from ras_ext.base_model import bare_model, describe_model, quantization_of
 from ras_ext.errors import InputError, PackError, PackMismatchError
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.registry.fingerprint import BaseModel, Difference, compare
@@ -197,6 +198,7 @@ class SteeringVectors:
     def check(self, model: Any, processor: Any = None, allow_mismatch: Sequence[str] = ()) -> None:
         """Raise PackMismatchError, listing every differing field, unless the vectors were made for ``model``.
 
+        Weights quantised otherwise than those that were calibrated are the same model: that is warned of, not refused.
         Fields named in ``allow_mismatch`` may differ, except sizes and the final norm. Without ``processor`` the chat
         template is not compared. Raises InputError for a name that is no field.
         """
@@ -214,6 +216,13 @@ class SteeringVectors:
                 f"the vectors {self.name!r} were made for {self.base_model.id}, not for this model ({listed}); "
                 "calibrate this model with `ras-ext calibrate`, or name harmless fields in allow_mismatch",
                 tuple(entry.field for entry in differences),
+            )
+        here, there = quantization_of(model), self.calibration.get("quantization")
+        if here != there:
+            warnings.warn(
+                f"the vectors {self.name!r} were calibrated on {_weights(there)} and this model has {_weights(here)}: "
+                "scores shift a little against their threshold; calibrate this model for its own",
+                stacklevel=3,
             )
 
     def to_config(self) -> dict[str, Any]:
@@ -291,6 +300,10 @@ def _to_raw(tensor: torch.Tensor) -> RawTensor:
 
 def _from_raw(raw: RawTensor) -> torch.Tensor:
     return torch.frombuffer(bytearray(raw.data), dtype=DTYPES[raw.dtype]).reshape(raw.shape)
+
+
+def _weights(quantization: Any) -> str:
+    return "weights that are not quantised" if quantization is None else f"{quantization} weights"
 
 
 def _has_module(model: torch.nn.Module, path: str) -> bool:

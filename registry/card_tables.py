@@ -35,7 +35,14 @@ _EVALUATION = {
     "over_refusal": "over-refusal",
     "utility": "utility",
 }
-_MADE = {"ras_ext_version": "ras_ext ", "torch_version": "torch ", "dtype": "", "device": "on ", "date": "on "}
+_MADE = {
+    "ras_ext_version": "ras_ext ",
+    "torch_version": "torch ",
+    "dtype": "",
+    "quantization": "",
+    "device": "on ",
+    "date": "on ",
+}
 _SOURCES = {
     "images": "labelled image queries",
     "rendered": "the text queries, written into images",

@@ -80,3 +80,20 @@ def test_an_image_too_large_to_be_safe_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
     with pytest.raises(InputError, match="bomb"):
         load_image(path)
+
+
+def test_alone_keeps_the_system_prompt_and_its_words_only() -> None:
+    """An image of the system prompt is among the images that the user's turn then has."""
+    pixel = Image.new("RGB", (4, 4))
+    turns = [
+        {"role": "system", "content": [{"type": "text", "text": "be brief"}, {"type": "image", "image": pixel}]},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": [{"type": "image", "image": pixel}, {"type": "text", "text": "and this ?"}]},
+    ]
+    alone = Request.from_messages(turns).alone("look")
+    assert [turn["role"] for turn in alone.messages] == ["system", "user"]
+    assert alone.messages[0]["content"] == [{"type": "text", "text": "be brief"}]
+    assert [part["type"] for part in alone.messages[1]["content"]] == ["image", "image", "text"]
+    assert alone.query == "look"
+    assert len(alone.images) == 2

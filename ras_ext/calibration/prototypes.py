@@ -48,7 +48,8 @@ class Prototypes:
 def mix(parts: Parts, states: torch.Tensor, gamma: float) -> torch.Tensor:
     """Σ_n γ^(n-1) softmax(W x^n) over the next-to-last axis of states ``(…, N, D)``: ``(…, V)`` f32."""
     weights = gamma ** torch.arange(states.shape[-2], dtype=torch.float32, device=states.device)
-    return (parts.logits(states).softmax(-1) * weights.to(parts.device)[:, None]).sum(-2)
+    logits = parts.logits(states)  # where the head is, which need not be where the norm is
+    return (logits.softmax(-1) * weights.to(logits.device)[:, None]).sum(-2)
 
 
 def read_openings(

@@ -22,7 +22,7 @@ from ras_ext.calibration.regions import Judged, add_regions
 from ras_ext.calibration.scored import similarity_files
 from ras_ext.errors import CalibrationError, ModelError
 from ras_ext.items import LABELS, Item
-from ras_ext.models import Parts
+from ras_ext.models import Parts, device_of, dtype_of, quantization_of
 from ras_ext.prompts import DEFAULT_PROMPTS, Prompts
 from ras_ext.queries import built_in
 from ras_ext.registry.schema import LICENSE_LIMIT, LICENSE_RULE, installed_version, is_license
@@ -222,7 +222,6 @@ def _record(
     for item in images or ():
         digest.update(repr((item.id, item.text, item.label, item.reference)).encode())
         digest.update(Path(item.image).read_bytes() if item.image else b"")
-    weight = next(parts.model.parameters())
     return {
         "n_unsafe": len(unsafe),
         "n_safe": len(safe),
@@ -241,8 +240,9 @@ def _record(
         "warnings": doubts(prototypes, baseline, first_token),
         "ras_ext_version": installed_version(),
         "torch_version": torch.__version__,
-        "dtype": str(weight.dtype).removeprefix("torch."),
-        "device": weight.device.type,
+        "dtype": str(dtype_of(parts.model)).removeprefix("torch."),
+        "quantization": quantization_of(parts.model),
+        "device": device_of(parts.model).type,
     }
 
 

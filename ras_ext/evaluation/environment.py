@@ -10,6 +10,7 @@ import torch
 
 import ras_ext
 from ras_ext import compiled, processor
+from ras_ext.models import device_of, dtype_of, quantization_of
 
 
 def describe(model: Any = None) -> dict[str, Any]:
@@ -24,8 +25,11 @@ def describe(model: Any = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "operators": "compiled" if compiled.status().cpu_ops else "plain-torch reference",
     }
-    weight = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
-    if weight is not None:
-        found["dtype"] = str(weight.dtype).removeprefix("torch.")
-        found["device"] = torch.cuda.get_device_name(weight.device) if weight.is_cuda else weight.device.type
+    dtype = dtype_of(model) if hasattr(model, "parameters") else None
+    if dtype is not None:
+        device = device_of(model)
+        found["dtype"] = str(dtype).removeprefix("torch.")
+        found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        if how := quantization_of(model):
+            found["quantization"] = how
     return found

@@ -187,5 +187,13 @@ def _fingerprint(model: Any) -> dict[str, Any]:
         dtype, device = str(weight.dtype), weight.device.type
         digest.update(f"{name}{tuple(weight.shape)}".encode())
         if device != "meta":
-            digest.update(weight.detach().flatten()[:64].float().cpu().numpy().tobytes())
+            for stored in _stored(weight.detach()):
+                digest.update(stored.flatten()[:64].float().cpu().numpy().tobytes())
     return {"class": type(model).__name__, "dtype": dtype, "device": device, "weights": digest.hexdigest()}
+
+
+def _stored(weight: Any) -> list[Any]:
+    """The plain tensors of a weight: itself, or what a quantised one is made of, which cannot be cut as it stands."""
+    if not hasattr(weight, "__tensor_flatten__"):
+        return [weight]
+    return [one for name in weight.__tensor_flatten__()[0] for one in _stored(getattr(weight, name))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ras_ext.base_model import quantization_of
 from ras_ext.errors import ModelError
 from ras_ext.models import (
     gemma3,
@@ -24,8 +26,23 @@ from ras_ext.models import (
 from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, accepts, find_parts
+from ras_ext.models.placement import device_of, dtype_of
+from ras_ext.models.proof import head_is_linear
 
-__all__ = ["FAMILIES", "Family", "Pair", "Parts", "accepts", "family_of", "load", "processor_of", "read"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Pair",
+    "Parts",
+    "accepts",
+    "device_of",
+    "dtype_of",
+    "family_of",
+    "load",
+    "processor_of",
+    "quantization_of",
+    "read",
+]
 
 # The first that fits counts: Pixtral's checkpoints call themselves LLaVA.
 FAMILIES: tuple[Family, ...] = (
@@ -71,8 +88,16 @@ def processor_of(config: Any, tokenizer: Any, image_processor: Any, chat_templat
 def read(model: Any) -> Parts:
     """Finds the parts of a loaded model, by its family or, with a warning, by its structure.
 
+    A model of quantised weights must also show, in one pass over a few tokens, that its parts work together.
+
     Raises:
-        ModelError: a part is missing or ambiguous.
+        ModelError: a part is missing or ambiguous, or the quantised model does not run as it must.
     """
     family = family_of(getattr(model, "config", None))
-    return structure.find(model) if family is None else find_parts(family, model)
+    if family is None:
+        return structure.find(model)
+    parts = find_parts(family, model)
+    how = quantization_of(model)
+    if how is None:
+        return parts
+    return replace(parts, linear_head=head_is_linear(model, parts.final_norm, f"guarded with {how} weights"))

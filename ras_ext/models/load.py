@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ def load(
     revision: str | None = None,
     device: str | None = None,
     dtype: Any = "auto",
+    device_map: Any = None,
+    quantization_config: Any = None,
+    model_options: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> tuple[Any, Any]:
     """Opens a model for inference with its processor.
@@ -40,14 +44,20 @@ def load(
         revision: Hub revision.
         device: where to put the model; ``None`` keeps transformers' choice.
         dtype: as in transformers; ``"auto"`` takes the checkpoint's own.
+        device_map, quantization_config: as in transformers, instead of `device`; the former wants accelerate.
+        model_options: passed on to ``from_pretrained`` of the model alone, such as ``offload_folder``.
         kwargs: passed on to ``from_pretrained`` of both.
 
     Returns:
         ``(model, processor)``, the model in eval mode.
 
     Raises:
-        ModelError: nothing can be opened under that name.
+        ModelError: nothing can be opened under that name, or not so.
     """
+    if device is not None and device_map is not None:
+        raise ModelError(f"device={device!r} and device_map={device_map!r} both place the model; give one of them")
+    options = {"device_map": device_map, "quantization_config": quantization_config}
+    options = {name: value for name, value in options.items() if value is not None} | dict(model_options or {})
     from transformers import AutoModelForImageTextToText
 
     place = locate(str(name))
@@ -55,11 +65,14 @@ def load(
         raise ModelError(f"the folder {place!r} holds no config.json, so it is no model; give a model's folder")
     try:
         processor = _processor(place, revision=revision, **kwargs)
-        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **kwargs)
+        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **options, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"the model {name!s} cannot be opened: {first_line(error)}{_install(str(error))}") from error
     if device is not None:
-        model.to(device)  # type: ignore[arg-type]
+        try:
+            model.to(device)  # type: ignore[arg-type]
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"the model {name!s} cannot be moved to {device}: {str(error).splitlines()[0]}") from error
     return model.eval(), processor
 
 

@@ -1,7 +1,7 @@
 """Mllama (Llama 3.2 Vision): the image enters by cross-attention; one token in the prompt says from where on.
 
-Rows without an image share a batch with rows that have one: their cross-attention mask is empty, and the model then
-leaves those layers out for them.
+A token that sees no image has an empty cross-attention mask, and transformers then lets it see all of them alike, the
+padding of rows with fewer images too: a batch runs in parts of rows with equally many.
 """
 
 from __future__ import annotations
@@ -26,4 +26,5 @@ FAMILY = Family(
         + "{% endif %}"
     ),
     nested_images=True,
+    even_batches=True,
 )

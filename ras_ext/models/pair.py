@@ -81,7 +81,8 @@ class Pair:
         """Model inputs for prompts and their images in order; `settings` go to the tokenizer.
 
         Raises:
-            InputError: there are not as many image tokens in the prompts as there are images.
+            InputError: there are not as many image tokens in the prompts as there are images, or two stand side by side
+                for a model that tells images apart by where they stand.
         """
         texts = list(text)
         features: dict[str, Any] = {}
@@ -102,7 +103,14 @@ class Pair:
             texts = self._expand(texts, features)
         encoded = dict(self.tokenizer(texts, return_tensors=return_tensors, **settings))
         if self.pairing.types:
-            encoded[self.pairing.types] = (encoded["input_ids"] == self.image_token_id).to(torch.long)
+            marked = (encoded["input_ids"] == self.image_token_id).to(torch.long)
+            runs = int((marked.diff(dim=1, prepend=torch.zeros_like(marked[:, :1])) == 1).sum())
+            if runs != sum(counts):
+                raise InputError(
+                    f"{sum(counts)} images stand in {runs} places of the prompts, side by side, where the model takes "
+                    "them for one; use a chat template that sets marks around each image"
+                )
+            encoded[self.pairing.types] = marked
         return {**encoded, **{name: value for name, value in features.items() if name not in self.pairing.unused}}
 
     def _expand(self, texts: Sequence[str], features: Mapping[str, Any]) -> list[str]:

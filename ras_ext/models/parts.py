@@ -14,6 +14,7 @@ from torch import nn
 
 from ras_ext.errors import ModelError
 from ras_ext.models.pair import Pairing, image_token_id
+from ras_ext.models.placement import device_of, dtype_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Family:
         vision_types: values of ``config.vision_config.model_type`` it is limited to; empty for any.
         nested_images: its processor wants the images of a batch as one list per request.
         pairing: how a tokenizer and an image processor serve where its own processor cannot be had.
+        even_batches: a row with fewer images than its neighbours would see their padding; such rows run apart.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Family:
     vision_types: tuple[str, ...] = ()
     nested_images: bool = False
     pairing: Pairing | None = None
+    even_batches: bool = False
 
     def fits(self, config: Any) -> bool:
         """Whether a model of this config belongs to the family."""
@@ -74,14 +77,19 @@ class Parts:
 
     @property
     def device(self) -> torch.device:
-        """Device of the last norm, where states are read and steered."""
-        return next(self.final_norm.parameters()).device
+        """Device on which the last norm runs, where states are read and steered."""
+        return device_of(self.final_norm)
 
     @torch.inference_mode()
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """LM head over states ``(..., D)`` of any dtype, as f32 logits ``(..., V)`` on the head's device."""
-        weight = next(self.head.parameters())
-        return self.head(states.to(weight.device, weight.dtype)).float()
+        """LM head over states ``(..., D)`` of any dtype, as f32 logits ``(..., V)`` on the device the head runs on.
+
+        The states are rounded as the model rounds them: to the head's type, or to the norm's where the head's weights
+        are quantised.
+        """
+        # Weights may be integers: states cast to those would be cut down to a few whole numbers.
+        dtype = dtype_of(self.head) or dtype_of(self.final_norm)
+        return self.head(states.to(device_of(self.head), dtype)).float()
 
 
 def accepts(model: Any, name: str) -> bool:
@@ -111,7 +119,7 @@ def find_parts(family: Family, model: Any, *, linear_head: bool = True) -> Parts
         final_norm=final_norm,
         head=head,
         hidden_size=text.hidden_size,
-        vocab_size=head.weight.shape[0],
+        vocab_size=getattr(head, "out_features", None) or head.weight.shape[0],  # packed weights have another shape
         n_layers=text.num_hidden_layers,
         image_token_id=image_token,
         layers=layers,

@@ -9,13 +9,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import torch
 from torch import nn
 
 from ras_ext.errors import ModelError
 from ras_ext.models.pair import image_token_id
 from ras_ext.models.parts import Family, Parts, find_parts
-from ras_ext.registry.errors import first_line
+from ras_ext.models.proof import head_is_linear
 
 _said: set[str] = set()
 
@@ -65,7 +64,7 @@ def find(model: Any) -> Parts:
         layers=paths[id(layers)],
         vision=paths[id(tower)],
     )
-    parts = find_parts(family, model, linear_head=_linear(model, norm))
+    parts = find_parts(family, model, linear_head=head_is_linear(model, norm, "read by structure"))
     if kind not in _said:
         _said.add(kind)
         warnings.warn(
@@ -84,41 +83,3 @@ def _only(decoder: nn.Module, fits: Any, what: str, missing: list[str]) -> Any:
     names = ", ".join(name for name, _ in found)
     missing.append(f"{what} in its {type(decoder).__name__}" + (f" (ambiguous: {names})" if found else ""))
     return None
-
-
-@torch.inference_mode()
-def _linear(model: Any, norm: nn.Module) -> bool:
-    """Whether the logits of a few tokens are the head over what the norm gave, as they stand."""
-    seen: list[Any] = []
-    handle = norm.register_forward_hook(lambda _module, _args, output: seen.append(output))
-    head = model.get_output_embeddings()
-    try:
-        tokens = _plain_tokens(model.config).to(model.device)
-        logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits
-    except Exception as error:
-        raise ModelError(
-            f"{type(model).__name__} cannot be read by structure: a pass over a few tokens fails ({first_line(error)})"
-        ) from error
-    finally:
-        handle.remove()
-    if len(seen) != 1 or not isinstance(seen[0], torch.Tensor) or seen[0].ndim != 3:
-        raise ModelError(
-            f"{type(model).__name__} cannot be read by structure: its last norm ran {len(seen)} times in one pass "
-            "and must give one tensor (batch, tokens, hidden) once"
-        )
-    weight = next(head.parameters())
-    expected = head(seen[0].to(weight.device, weight.dtype)).float()
-    logits = logits.float().to(expected.device)
-    # States of zero would agree with any head: a padding token's embedding may be that.
-    if expected.shape != logits.shape or not expected.any() or not torch.equal(expected.argmax(-1), logits.argmax(-1)):
-        raise ModelError(
-            f"{type(model).__name__} cannot be read by structure: its head does not read what its last norm gives"
-        )
-    return torch.allclose(expected, logits, rtol=1e-2, atol=1e-3)
-
-
-def _plain_tokens(config: Any) -> torch.Tensor:
-    """Ids ``(1, 4)`` of tokens of text: not of an image, padding or another mark that the config names."""
-    text = config.get_text_config()
-    named = {value for one in (config, text) for value in one.to_dict().values() if isinstance(value, int)}
-    return torch.tensor([[n for n in range(4, text.vocab_size) if n not in named][:4]])

@@ -34,6 +34,7 @@ MARKS = {
     "idefics3": ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"],
     "smolvlm": ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"],
     "mllama": ["<|python_tag|>", "<|begin_of_text|>"],
+    **{name: ["<|vision_start|>", "<|vision_end|>"] for name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")},
 }
 IMAGES = {
     "pixtral": "[IMG]",
@@ -74,8 +75,10 @@ def tokenizer(family: str, padding_side: str) -> Any:
 
 
 def template(family: str) -> str:
-    """The same short chat for all: ``Q: <image> w1 w2 A:``."""
+    """The same short chat for all: ``Q: <image> w1 w2 A:``; Qwen's images stand between marks, gemma3's are one."""
     image = MARKS[family][0] if family == "gemma3" else IMAGES.get(family, "<image>")
+    if family.startswith("qwen"):
+        image = image.join(MARKS[family])
     return (
         "{% for m in messages %}{{ 'Q:' if m.role == 'user' else 'A:' }}"
         "{% for c in m.content %}{{ ' "
@@ -182,8 +185,8 @@ def _qwen(config: Any, model: Any, words: int, *, patch: int = 14, rope: Any = N
         text_config=text_config,
         image_token_id=IMAGE,
         video_token_id=words - 1,
-        vision_start_token_id=words - 2,
-        vision_end_token_id=words - 3,
+        vision_start_token_id=IMAGE + 1,
+        vision_end_token_id=IMAGE + 2,
         tie_word_embeddings=False,
     )
     side = (2 * patch) ** 2
