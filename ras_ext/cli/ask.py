@@ -26,6 +26,13 @@ def ask(
         str | None,
         typer.Option("--schedule", help="A schedule of the pack: paper, auto.", show_default="the pack's own"),
     ] = None,
+    context: Annotated[
+        str, typer.Option("--context", help="Look at the image before judging: always, never, or auto for the pack's.")
+    ] = "always",
+    evidence: Annotated[
+        str | None,
+        typer.Option("--evidence", help="attention: let the risk of the image's regions count.", show_default=False),
+    ] = None,
     revision: options.Revision = None,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
@@ -36,6 +43,12 @@ def ask(
         pack = need_pack(model, vectors)
         if carrier not in ("state", "logits"):
             raise typer.BadParameter(f"{carrier!r} is no carrier; give state or logits", param_hint="--carrier")
+        if context not in ("always", "never", "auto"):
+            raise typer.BadParameter(
+                f"{context!r} is not when to look; give always, never or auto", param_hint="--context"
+            )
+        if evidence not in (None, "attention"):
+            raise typer.BadParameter(f"{evidence!r} is no evidence; give attention", param_hint="--evidence")
         from ras_ext.conversation import Request
         from ras_ext.guard import Guard
         from ras_ext.loading import load_vectors
@@ -43,7 +56,7 @@ def ask(
         request = Request.of(image, text)
         loaded, processor = open_model(model, revision=revision, device=device, dtype=dtype)
         found = load_vectors(pack, model=loaded, processor=processor)
-        guard = Guard(loaded, processor, found, carrier=carrier, schedule=schedule)
+        guard = Guard(loaded, processor, found, carrier=carrier, schedule=schedule, context=context, evidence=evidence)
         answer = guard.generate_batch([request], max_new_tokens=max_new_tokens)[0]
 
         def show() -> None:
@@ -54,6 +67,7 @@ def ask(
                     ("seen in the image", answer.visual_context or "–"),
                     ("refused", "yes" if answer.refused else "no"),
                     ("steered", f"{answer.steps} tokens, schedule {answer.schedule}, carried by {answer.carrier}"),
+                    ("image run", f"{answer.image_prefills} times" if image else "–"),
                     ("answer", f"{answer.tokens} tokens in {answer.seconds:.2f} s"),
                     ("vectors", answer.vectors),
                 ]

@@ -27,7 +27,12 @@ def evaluate(
     vectors: options.Vectors = None,
     defense: Annotated[
         list[str] | None,
-        typer.Option("--defense", help="none, safety_prompt, ras or ras_auto; again for more.", show_default="ras"),
+        typer.Option(
+            "--defense",
+            help="A defence: none, safety_prompt, ras, ras_auto, ras_auto_no_context, ras_auto_attention, constant, "
+            "ecso or coca; again for more.",
+            show_default="ras",
+        ),
     ] = None,
     baseline: Annotated[
         bool,
@@ -105,7 +110,7 @@ def _check(names: list[str], pack: str | None, known: tuple[str, ...]) -> None:
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"{name!r} is no defence; known are {', '.join(known)}", param_hint="--defense")
-        if name.startswith("ras") and pack is None:
+        if (name.startswith("ras") or name == "constant") and pack is None:
             raise typer.BadParameter(f"the defence {name!r} needs vectors; give a PACK", param_hint="--vectors")
 
 

@@ -32,8 +32,14 @@ __all__ = [
 ]
 
 NAMES = ("none", "safety_prompt", "ras", "ras_auto")  # what the demo compares
-KNOWN = (*NAMES, "constant", "ecso", "coca")
-_SCHEDULES = {"ras": "paper", "ras_auto": "auto"}
+KNOWN = (*NAMES, "ras_auto_no_context", "ras_auto_attention", "constant", "ecso", "coca")
+# Settings of the guard by which the forms of RAS differ.
+_RAS: dict[str, dict[str, Any]] = {
+    "ras": {"schedule": "paper"},
+    "ras_auto": {"schedule": "auto"},
+    "ras_auto_no_context": {"schedule": "auto", "context": "never"},
+    "ras_auto_attention": {"schedule": "auto", "evidence": "attention"},
+}
 
 
 def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None = None) -> Defense:
@@ -56,4 +62,4 @@ def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None
         raise InputError(f"the defence {name!r} needs steering vectors; give --vectors PACK")
     if name == "constant":
         return Constant(model, processor, vectors)
-    return RAS(model, processor, vectors, schedule=_SCHEDULES[name], name=name)
+    return RAS(model, processor, vectors, name=name, **_RAS[name])

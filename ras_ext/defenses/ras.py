@@ -1,4 +1,7 @@
-"""Risk-adaptive steering, with the paper's schedule (``ras``) or the one calibration chose (``ras_auto``)."""
+"""Risk-adaptive steering, with the paper's schedule (``ras``) or the one calibration chose (``ras_auto``).
+
+``ras_auto_no_context`` judges without looking at the image first, ``ras_auto_attention`` with the risk of its regions.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from ras_ext.vectors import SteeringVectors
 
 
 class RAS:
-    """A guard under the interface of a defence."""
+    """A guard with its settings, under the interface of a defence."""
 
     def __init__(
-        self, model: Any, processor: Any, vectors: SteeringVectors, *, schedule: str = "paper", name: str = "ras"
+        self, model: Any, processor: Any, vectors: SteeringVectors, *, name: str = "ras", **settings: Any
     ) -> None:
         self.name = name
-        self.guard = Guard(model, processor, vectors, schedule=schedule)
+        self.guard = Guard(model, processor, vectors, **settings)
 
     def answer(self, requests: Sequence[Request], *, max_new_tokens: int, **settings: Any) -> list[GuardedAnswer]:
         return self.guard.generate_batch(requests, max_new_tokens=max_new_tokens, **settings)

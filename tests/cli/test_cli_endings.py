@@ -42,6 +42,8 @@ def test_wrong_use_ends_with_2_and_an_empty_stdout(invoke: Invoke, workplace: Wo
         (["ask", model, "--vectors", pack, "--text", "w1", "--carrier", "pigeon"], "pigeon"),
         (["ask", model, "--vectors", pack, "--text", "w1", "--max-new-tokens", "0"], "--max-new-tokens"),
         (["ask", model, "--vectors", pack, "--text", "w1", "--dtype", "int8"], "is no dtype"),
+        (["ask", model, "--vectors", pack, "--text", "w1", "--context", "maybe"], "'maybe' is not when to look"),
+        (["ask", model, "--vectors", pack, "--text", "w1", "--evidence", "hearsay"], "'hearsay' is no evidence"),
         (["ask", model, "--vectors", pack, "--text", "w1", "--device", "moon"], "is no device"),
         (["eval", model, "--data", data], "--vectors"),
         (["eval", model, "--data", data, "--defense", "magic"], "'magic' is no defence"),
