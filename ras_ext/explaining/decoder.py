@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ras_ext.compat import AttentionInterface, require, text_config
 from ras_ext.conversation import Request
 from ras_ext.errors import ModelError
 from ras_ext.generation import encode
@@ -65,7 +66,7 @@ class Decoder:
 
     def n_heads(self) -> int:
         """Query heads of a layer."""
-        return int(self.parts.model.config.get_text_config().num_attention_heads)
+        return int(text_config(self.parts.model.config).num_attention_heads)
 
 
 def find_decoder(parts: Parts) -> Decoder:
@@ -74,6 +75,12 @@ def find_decoder(parts: Parts) -> Decoder:
     Raises:
         ModelError: they are not there.
     """
+    require(AttentionInterface, "reading a model's attention needs")
+    if parts.image_token_id is None:
+        raise ModelError(
+            f"where a {parts.family.name} model looks cannot be told: its images are no tokens of the prompt; leave "
+            "explanations and the evidence from attention out"
+        )
     home = parts.family.final_norm.rpartition(".")[0]
     stack = parts.model.get_submodule(home)
     layers = getattr(stack, "layers", None)

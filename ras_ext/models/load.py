@@ -47,19 +47,19 @@ def load(
     Raises:
         ModelError: nothing can be opened under that name.
     """
-    from transformers import AutoModelForImageTextToText
+    from ras_ext.compat import DTYPE, AutoModelForImageTextToText
 
     place = locate(str(name))
     if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
         raise ModelError(f"the folder {place!r} holds no config.json, so it is no model; give a model's folder")
     try:
         processor = _processor(place, revision=revision, **kwargs)
-        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **kwargs)
+        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, **{DTYPE: dtype}, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"the model {name!s} cannot be opened: {reason}{_install(str(error))}") from error
     if device is not None:
-        model.to(device)  # type: ignore[arg-type]
+        model.to(device)
     return model.eval(), processor
 
 
