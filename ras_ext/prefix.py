@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from ras_ext.compat import SHARES_PREFIXES
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, pad_token, render
-from ras_ext.models import accepts
+from ras_ext.models import accepts, family_of
 
 _KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
 
@@ -132,6 +133,9 @@ def share(
 
 def _longest(model: Any) -> float:
     """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
+    family = family_of(model.config)
+    if not SHARES_PREFIXES or (family is not None and family.encoding is not None):
+        return 0
     if _positions_in_space(model) and "_prepare_position_ids_for_generation" not in vars(type(model)):
         return 0  # nobody would go on from them
     text = model.config.get_text_config()

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ras_ext.compat import step_logits
 from ras_ext.conversation import Request
 from ras_ext.generation import GREEDY, Answer, Run, decode, end_tokens, generate
 from ras_ext.models import Parts
@@ -32,10 +33,10 @@ class Opening:
     answers: list[Answer]
 
 
-def lengths(model: Any, rows: torch.Tensor, steps: int) -> torch.Tensor:
+def lengths(model: Any, rows: torch.Tensor, steps: int, processor: Any = None) -> torch.Tensor:
     """Real steps ``(B,)`` i32 among the first `steps` of generated token rows ``(B, T)``."""
     length = torch.full((rows.shape[0],), min(steps, rows.shape[1]), dtype=torch.int32, device=rows.device)
-    for end in end_tokens(model):
+    for end in end_tokens(model, processor):
         hit = rows[:, :steps] == end
         first = torch.where(hit.any(1), hit.int().argmax(1) + 1, rows.shape[1])
         length = torch.minimum(length, first.to(torch.int32))
@@ -46,12 +47,13 @@ def first_logits(
     model: Any, processor: Any, requests: Sequence[Request], steps: int, run: Run | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits ``(B, steps, V)`` of the first greedy steps, and each row's real steps ``(B,)`` i32."""
-    settings = {**GREEDY, "max_new_tokens": steps, "output_logits": True, "return_dict_in_generate": True}
-    output, prompt = (run or partial(generate, model, processor))(requests, **settings)
-    logits = torch.stack(output.logits, dim=1)
+    settings = {**GREEDY, "max_new_tokens": steps, "return_dict_in_generate": True}
+    with step_logits(model, settings) as read:
+        output, prompt = (run or partial(generate, model, processor))(requests, **settings)
+        logits = torch.stack(read(output), dim=1)
     if logits.shape[1] < steps:  # every row ended early
         logits = torch.nn.functional.pad(logits, (0, 0, 0, steps - logits.shape[1]))
-    return logits, lengths(model, output.sequences[:, prompt:], steps)
+    return logits, lengths(model, output.sequences[:, prompt:], steps, processor)
 
 
 def opening(parts: Parts, processor: Any, requests: Sequence[Request], steps: int, max_new_tokens: int) -> Opening:
@@ -72,6 +74,6 @@ def opening(parts: Parts, processor: Any, requests: Sequence[Request], steps: in
     states = torch.stack(seen, dim=1)
     states = torch.nn.functional.pad(states, (0, 0, 0, steps - states.shape[1]))
     rows = rows[:, prompt:]
-    length = lengths(parts.model, rows, steps)
+    length = lengths(parts.model, rows, steps, processor)
     real = torch.arange(steps, device=states.device) < length[:, None].to(states.device)
     return Opening(states * real[..., None], length, decode(parts.model, processor, rows))
