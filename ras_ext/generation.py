@@ -170,6 +170,12 @@ def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
     return answers
 
 
+def fit_for_prompt(model: Any, text: str) -> str:
+    """A text the model wrote, without what would be read as an image in a prompt of a family that goes by paths."""
+    family = family_of(model.config)
+    return text if family is None or family.encoding is None else family.encoding.without_marks(text)
+
+
 @torch.inference_mode()
 def generate(model: Any, processor: Any, requests: Sequence[Request], **settings: Any) -> Any:
     """The model's ``generate`` on a batch of requests; returns what transformers returns and the prompt's width."""

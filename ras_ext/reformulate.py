@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ras_ext.conversation import Request
-from ras_ext.generation import GREEDY, Run, answer
+from ras_ext.generation import GREEDY, Run, answer, fit_for_prompt
 from ras_ext.prompts import Prompts
 
 
@@ -25,7 +25,7 @@ def visual_contexts(
         asked = looking([requests[index] for index in seen], prompts)
         sentences = answer(model, processor, asked, run=run, **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
         for index, sentence in zip(seen, sentences, strict=True):
-            contexts[index] = sentence.text if requests[index].has_image else ""
+            contexts[index] = fit_for_prompt(model, sentence.text) if requests[index].has_image else ""
     return contexts
 
 

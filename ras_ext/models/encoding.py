@@ -51,6 +51,12 @@ class Encoding:
             if found := next((mark for mark in self.marks if mark in part.get("text", "")), None):
                 raise InputError(f"a text of the request holds {found!r}, which marks an image; leave it out")
 
+    def without_marks(self, text: str) -> str:
+        """What the model itself wrote, when that goes into a prompt: it may have read a mark off an image."""
+        while found := next((mark for mark in self.marks if mark in text), None):
+            text = text.replace(found, "")
+        return text
+
 
 class Tokenized:
     """A checkpoint's tokenizer where a processor is asked for.

@@ -39,7 +39,8 @@ def load(
         revision: Hub revision.
         device: where to put the model; ``None`` keeps transformers' choice.
         dtype: as in transformers; ``"auto"`` takes the checkpoint's own.
-        kwargs: passed on to ``from_pretrained`` of both.
+        kwargs: passed on to ``from_pretrained`` of both; ``trust_remote_code=True`` runs the checkpoint's own code,
+            which some families are (give the `revision` that was read).
 
     Returns:
         ``(model, processor)``, the model in eval mode.
@@ -47,20 +48,39 @@ def load(
     Raises:
         ModelError: nothing can be opened under that name.
     """
+    from transformers import AutoModelForCausalLM
+
     from ras_ext.compat import DTYPE, AutoModelForImageTextToText
 
     place = locate(str(name))
     if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
         raise ModelError(f"the folder {place!r} holds no config.json, so it is no model; give a model's folder")
     try:
-        processor = _processor(place, revision=revision, **kwargs)
-        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, **{DTYPE: dtype}, **kwargs)
+        tokenized = _tokenized(place, revision=revision, **kwargs)
+        processor = tokenized or _processor(place, revision=revision, **kwargs)
+        opens: Any = AutoModelForCausalLM if tokenized else AutoModelForImageTextToText
+        model = opens.from_pretrained(place, revision=revision, **{DTYPE: dtype}, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"the model {name!s} cannot be opened: {reason}{_install(str(error))}") from error
     if device is not None:
         model.to(device)
     return model.eval(), processor
+
+
+def _tokenized(place: str, **kwargs: Any) -> Any:
+    """The checkpoint's tokenizer in a processor's place, for families that are code of their checkpoints; else None."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from ras_ext.models import family_of, processor_of
+
+    if not kwargs.get("trust_remote_code"):
+        return None
+    config = AutoConfig.from_pretrained(place, **kwargs)
+    family = family_of(config)
+    if family is None or family.encoding is None:
+        return None
+    return processor_of(config, AutoTokenizer.from_pretrained(place, **kwargs))
 
 
 def _processor(place: str, **kwargs: Any) -> Any:

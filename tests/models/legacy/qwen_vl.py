@@ -35,6 +35,7 @@ class QWenConfig(PretrainedConfig):
         initializer_range: float = 0.3,
         use_cache: bool = True,
         visual: dict[str, Any] | None = None,
+        tie_word_embeddings: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -46,7 +47,7 @@ class QWenConfig(PretrainedConfig):
         self.initializer_range = initializer_range
         self.use_cache = use_cache
         self.visual = visual
-        super().__init__(tie_word_embeddings=False, **kwargs)
+        super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
 
 class QWenAttention(nn.Module):

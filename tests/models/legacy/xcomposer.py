@@ -37,6 +37,7 @@ class InternLMXcomposer2Config(PretrainedConfig):
         pad_token_id: int = 2,
         bos_token_id: int = 1,
         eos_token_id: int = 2,
+        tie_word_embeddings: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -52,7 +53,7 @@ class InternLMXcomposer2Config(PretrainedConfig):
             pad_token_id=pad_token_id,
             bos_token_id=bos_token_id,
             eos_token_id=eos_token_id,
-            tie_word_embeddings=False,
+            tie_word_embeddings=tie_word_embeddings,
             **kwargs,
         )
 
