@@ -37,9 +37,10 @@ cuda-build:
 cuda-build-status:
 	@$(or $(PYTHON),python3) scripts/cuda_build_record.py status
 
-# All that needs a GPU, in one command; uses the Python it is given (PYTHON), installs nothing. DRY=1 goes as far as a CPU allows.
+# All that needs a GPU, in one command; uses the Python it is given (PYTHON), installs nothing. DRY=1 goes as far as a CPU allows;
+# ONLY="build,end to end" takes some of the steps.
 gpu-check:
-	$(or $(PYTHON),python3) scripts/gpu_check.py
+	$(or $(PYTHON),python3) scripts/gpu_check.py $(if $(ONLY),--only "$(ONLY)")
 
 clean:
 	rm -rf .venv .venv-legacy build dist *.egg-info ras_ext/*.so ras-ext-demo

@@ -20,6 +20,8 @@ from ras_ext.errors import InputError, ModelError
 
 # A cache is made for a config, and generate goes on from one that is given; 4.37.2 knows neither.
 SHARES_PREFIXES = "config" in inspect.signature(DynamicCache.__init__).parameters
+# There is no cache of fixed size in 4.37.2, and nothing is one.
+StaticCache: Any = getattr(transformers, "StaticCache", type(None))
 # Configs and models tell which part is the language model, and which the tower; under 4.37.2 they do not.
 FINDS_STRUCTURE = hasattr(PretrainedConfig, "get_text_config")
 # `padding_side` can be given with a call; under 4.37.2 it is only a property of the tokenizer.
@@ -48,6 +50,7 @@ __all__ = [
     "AttentionInterface",
     "AttentionMaskInterface",
     "AutoModelForImageTextToText",
+    "StaticCache",
     "left_padded",
     "module_path",
     "require",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
-from ras_ext.compat import left_padded, returned_width, templated
+from ras_ext.compat import left_padded, returned_width, step_logits, templated
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
 from ras_ext.models import accepts, family_of
@@ -35,6 +35,8 @@ GREEDY: dict[str, Any] = {
 
 # (requests, settings of generate) → what generate returns, and the width of the prompts
 Run = Callable[..., Any]
+# (requests, steps, logits=False) → greedy tokens (B, T), and the f32 logits (B, T, V) that chose them if asked for
+Greedy = Callable[..., tuple[torch.Tensor, "torch.Tensor | None"]]
 _PART = "{'type':"
 
 
@@ -184,6 +186,19 @@ def generate(model: Any, processor: Any, requests: Sequence[Request], **settings
         settings.setdefault("eos_token_id", ends)
     with prepared(model, processor, requests) as inputs:
         return model.generate(**inputs, **settings), returned_width(model, inputs)
+
+
+def greedy(
+    model: Any, processor: Any, requests: Sequence[Request], steps: int, *, logits: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Up to `steps` greedy tokens ``(B, T)``, and the f32 logits ``(B, T, V)`` that chose them, if asked for."""
+    settings = {**GREEDY, "max_new_tokens": steps, "return_dict_in_generate": True}
+    if not logits:
+        found, prompt = generate(model, processor, requests, **settings)
+        return found.sequences[:, prompt:], None
+    with step_logits(model, settings) as read:
+        found, prompt = generate(model, processor, requests, **settings)
+        return found.sequences[:, prompt:], torch.stack(read(found), dim=1)
 
 
 def answer(

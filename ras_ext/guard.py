@@ -30,7 +30,9 @@ from ras_ext.prefix import SharedPrefix, share
 from ras_ext.reformulate import looking, reformulate
 from ras_ext.risk import Risk, assess
 from ras_ext.schedule import Schedule
+from ras_ext.shared_cache import StaticCaches
 from ras_ext.steer import LogitsCarrier, StateCarrier
+from ras_ext.steered_norm import SteeredNorm
 from ras_ext.vectors import SteeringVectors
 
 CARRIERS = ("state", "logits")
@@ -143,6 +145,8 @@ class Guard:
         self.prefill = prefill
         self._look = context == "always" or (context == "auto" and _context_is_needed(vectors))
         self._memory = Memory(remember)
+        self._norm = SteeredNorm(self.parts, self.vectors)
+        self._caches = StaticCaches()
         self.evidence = None if evidence is None else AttentionEvidence(self.parts, processor, self.vectors, evidence)
 
     @classmethod
@@ -177,7 +181,7 @@ class Guard:
 
     def steering(self, risk: float | Sequence[float] | torch.Tensor) -> AbstractContextManager[Any]:
         """Steers a caller's own ``model.generate`` inside the ``with``, one risk per request of its batch."""
-        return StateCarrier(self.parts, self.vectors, self._risk(risk))
+        return StateCarrier(self._norm, self._risk(risk))
 
     def logits_processor(self, risk: float | Sequence[float] | torch.Tensor) -> LogitsProcessorList:
         """The same dose for a caller's own ``generate(logits_processor=...)``."""
@@ -196,20 +200,24 @@ class Guard:
         start = time.perf_counter()
         self._refuse(settings)
         known = self._memory.recall(requests)
-        similarity, risk, contexts, shared = (*known, None) if known else self._judge(requests)
+        similarity, risk, contexts, shared = (
+            (*known, None) if known else self._judge(requests, max_new_tokens, settings)
+        )
         run = shared.run if shared and not self._other_cache(settings) else None
         # The risk goes from one stage to the next without the host ever waiting for it.
-        carrier: AbstractContextManager[Any] = nullcontext()
-        if self.carrier == "state":
-            carrier = StateCarrier(self.parts, self.vectors, risk)
-        else:
-            settings["logits_processor"] = LogitsProcessorList(
-                [LogitsCarrier(self.parts, self.vectors, risk), *(settings.get("logits_processor") or [])]
-            )
-        with carrier:
+        state = StateCarrier(self._norm, risk) if self.carrier == "state" else None
+        carrier = state or LogitsCarrier(self.parts, self.vectors, risk)
+        if not state:
+            settings["logits_processor"] = [carrier, *(settings.get("logits_processor") or [])]
+            settings["logits_processor"] = LogitsProcessorList(settings["logits_processor"])
+        with state or nullcontext():
             answers = answer(self.model, self.processor, requests, run=run, max_new_tokens=max_new_tokens, **settings)
-        if self.carrier == "logits" and not settings["logits_processor"][0].ran:
-            raise ModelError("the defence was on but generate never called its logits processor: nothing was steered")
+        wanted = max(one.tokens + one.ended for one in answers)
+        if carrier.steps < wanted:
+            raise ModelError(
+                f"the defence was on but {wanted - carrier.steps} of the answer's {wanted} tokens did not pass it, so "
+                "that the answer is not defended; compile the model anew, with the guard made before"
+            )
         seconds = time.perf_counter() - start
         judging = 0 if known else (1 if shared else 1 + self._look) + (self.evidence is not None)
         prefills = judging + (run is None)
@@ -265,36 +273,49 @@ class Guard:
         request = Request.from_messages(messages, images)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
 
-    def _judge(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, list[str], SharedPrefix | None]:
+    def _judge(
+        self, requests: Sequence[Request], max_new_tokens: int = 0, settings: Mapping[str, Any] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, list[str], SharedPrefix | None]:
         """Stages 1 and 2: similarity ``(B,)``, risk ``(B,)``, visual contexts, and what later stages can go on from."""
-        shared = self._share(requests)
-        run = shared.run if shared else None
-        similarity, risk, contexts = assess(
-            self.model, self.processor, requests, self.vectors, run=run, look=self._look
-        )
+        shared = self._share(requests, max_new_tokens, settings or {})
+        write = shared.greedy if shared else None
+        similarity, risk, contexts = assess(self.model, self.processor, requests, self.vectors, write, look=self._look)
         if self.evidence is not None:
             risk = self.evidence.weigh(requests, contexts, similarity, risk)
         self._memory.keep(requests, similarity, risk, contexts)
         return similarity, risk, contexts, shared
 
-    def _share(self, requests: Sequence[Request]) -> SharedPrefix | None:
-        """What the stages have in common, prefilled; None where there is no image or the model cannot share it."""
+    def _share(
+        self, requests: Sequence[Request], max_new_tokens: int, settings: Mapping[str, Any]
+    ) -> SharedPrefix | None:
+        """What the stages have in common; None where there is no image or the model cannot share it."""
         if self.prefill == "separate" or not any(request.has_image for request in requests):
             return None
         prompts = self.vectors.prompts
         others = [[reformulate(request, "", prompts) for request in requests]]
         if self._look:
             others.append(looking(requests, prompts))
-        room = 2 * prompts.max_context_tokens + self.vectors.n_score
-        return share(self.model, self.processor, requests, others, room=room)
+        static = settings.get("cache_implementation") == "static" and not self._other_cache(settings)
+        return share(
+            self.model,
+            self.processor,
+            requests,
+            others,
+            room=2 * prompts.max_context_tokens + self.vectors.n_score,
+            answer=max_new_tokens,
+            caches=self._caches if static else None,
+            compile_config=settings.get("compile_config"),
+            disable_compile=settings.get("disable_compile"),
+        )
 
-    def _other_cache(self, settings: dict[str, Any]) -> bool:
+    def _other_cache(self, settings: Mapping[str, Any]) -> bool:
         """Whether the answer is to be written with a cache of another kind or form than the one that is shared."""
         chosen = partial(self._chosen, settings)
         if any(settings.get(name) is not None for name in ("past_key_values", "max_length", "min_length")):
             return True
         beams = (chosen("num_beams") or 1) > 1
-        return beams or bool(chosen("cache_implementation")) or chosen("use_cache") is False
+        other = chosen("cache_implementation") and settings.get("cache_implementation") != "static"
+        return beams or bool(other) or chosen("use_cache") is False
 
     def _risk(self, risk: float | Sequence[float] | torch.Tensor) -> torch.Tensor:
         given = torch.as_tensor(risk, dtype=torch.float32).reshape(-1)
@@ -302,7 +323,7 @@ class Guard:
             raise InputError(f"a risk must lie in [0, 1], got {given.tolist()}")
         return given
 
-    def _chosen(self, settings: dict[str, Any], name: str) -> Any:
+    def _chosen(self, settings: Mapping[str, Any], name: str) -> Any:
         """What generate will take for a setting: as given, else by its config."""
         config = settings.get("generation_config") or self.model.generation_config
         return settings.get(name, getattr(config, name, None))

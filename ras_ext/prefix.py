@@ -1,37 +1,36 @@
 """One image prefill for the three prompts of a request: what they share is run once, and each stage goes on from there.
 
 The prompts differ only behind the last image (behind the first token, where there is none). Of every row that beginning
-is encoded by the processor once and run through the model once; a stage then runs what follows it in its own prompt.
+is encoded by the processor once and goes through the model once, together with the first stage's own part; every later
+stage runs what follows the beginning in its own prompt.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import GenerationConfig
 
-from ras_ext.compat import SHARES_PREFIXES
+from ras_ext.beginnings import Beginning, beginning, tail
 from ras_ext.conversation import Request
-from ras_ext.generation import chat_template, encode, pad_token, render
-from ras_ext.models import accepts, family_of
+from ras_ext.generation import chat_template, encode, end_tokens, pad_token, render
+from ras_ext.models import accepts
+from ras_ext.shared_cache import StaticCaches, capacity, crop, growing, longest, positions_in_space
 
 _KINDS = "mm_token_type_ids"  # which tokens are of an image, for models that place those in space
 
-
-@dataclass(frozen=True)
-class Beginning:
-    """What all prompts of one row begin with: as text, up to its last image, and as tokens, images expanded."""
-
-    text: str
-    tokens: list[int]
+# Settings of a checkpoint by which its greedy answer is not simply the largest logit of every step.
+_SWAYING = (
+    "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias", "forced_bos_token_id",
+    "forced_eos_token_id", "min_length", "min_new_tokens", "exponential_decay_length_penalty", "guidance_scale",
+    "encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "stop_strings", "watermarking_config",
+)  # fmt: skip
 
 
 class SharedPrefix:
-    """The beginnings of a batch of requests, run through the model once; :meth:`run` goes on from them.
+    """The beginnings of a batch of requests, and the stages that go on from them.
 
     Made by :func:`share`. Not for use by several threads at once: the stages take turns on one cache.
     """
@@ -43,21 +42,45 @@ class SharedPrefix:
         template: str | None,
         beginnings: list[Beginning],
         images: dict[str, Any],
-        kinds: list[list[int]] | None = None,
+        kinds: list[list[int]] | None,
+        cache: Any,
+        decode: Callable[..., Any],
     ) -> None:
         self._model, self._processor, self._template = model, processor, template
-        self._beginnings = beginnings
+        self._beginnings, self._images, self._kinds = beginnings, images, kinds
         self._pad = pad_token(model, processor)
         self._ids, self._mask = self._padded([row.tokens for row in beginnings])
-        self._cache = DynamicCache(config=model.config.get_text_config())
-        inputs = {"input_ids": self._ids, "attention_mask": self._mask, **images}
-        if not _positions_in_space(model):
-            inputs["position_ids"] = (self._mask.cumsum(-1) - 1).clamp_min(0)
-        elif kinds is not None:
-            inputs[_KINDS] = self._padded(kinds, fill=0)[0]
-        if accepts(model, "logits_to_keep"):
-            inputs["logits_to_keep"] = 1  # nobody reads them
-        model(**inputs, past_key_values=self._cache, use_cache=True)
+        self._cache, self._decode = cache, decode
+        self._last_only = {"logits_to_keep": 1} if accepts(model, "logits_to_keep") else {}  # nobody reads the others
+        self._seen = False  # whether the beginnings have been run
+
+    @torch.inference_mode()
+    def greedy(
+        self, requests: Sequence[Request], steps: int, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Up to `steps` greedy tokens for one prompt of each row, all of which begin as the batch does.
+
+        Returns the tokens ``(B, T)``, padding behind an end token, and the f32 logits ``(B, T, V)`` that chose them, if
+        asked for. Raises ValueError for another beginning.
+        """
+        ids, mask = self._prompts(requests)
+        scores = self._prefill(ids, mask)
+        place = self._positions(mask)[..., -1:]
+        mask = self._open(mask, steps)
+        ends = torch.tensor(end_tokens(self._model), dtype=ids.dtype, device=ids.device)
+        done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        tokens: list[torch.Tensor] = []
+        kept: list[torch.Tensor] = []
+        while True:
+            if logits:
+                kept.append(scores)
+            tokens.append(scores.argmax(-1).masked_fill(done, self._pad))
+            done = done | torch.isin(tokens[-1], ends)
+            if len(tokens) == steps or bool(done.all()):
+                return torch.stack(tokens, 1), torch.stack(kept, 1) if logits else None
+            place = place + 1
+            seen = mask if capacity(self._cache) else mask[:, : ids.shape[1] + len(tokens)]
+            scores = self._scores(self._decode, tokens[-1][:, None], seen, position_ids=place)
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request], **settings: Any) -> tuple[Any, int]:
@@ -65,29 +88,56 @@ class SharedPrefix:
 
         Returns what transformers returns and the width of the prompts. Raises ValueError for another beginning.
         """
-        tails = [self._tail(request, row) for request, row in zip(requests, self._beginnings, strict=True)]
-        ids, mask = self._padded(tails)
-        self._crop()
-        ids, mask = torch.cat([self._ids, ids], 1), torch.cat([self._mask, mask], 1)
+        ids, mask = self._prompts(requests)
+        if not self._seen:
+            self._prefill(self._ids, self._mask)
+        crop(self._cache, self._ids.shape[1])
         settings.setdefault("pad_token_id", self._pad)
+        settings.pop("cache_implementation", None)  # that is what the cache is
         found = self._model.generate(input_ids=ids, attention_mask=mask, past_key_values=self._cache, **settings)
         return found, ids.shape[1]
 
-    def _tail(self, request: Request, row: Beginning) -> list[int]:
-        found = _tail(self._processor, render(self._processor, request, self._template), row)
-        if found is None:
-            raise ValueError("the prompt does not begin as the batch does")
-        return found
+    def _prompts(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and mask ``(B, T)`` of whole prompts: what is shared, then the rows' own parts, each padded left."""
+        tails = []
+        for request, row in zip(requests, self._beginnings, strict=True):
+            found = tail(self._processor, render(self._processor, request, self._template), row)
+            if found is None:
+                raise ValueError("the prompt does not begin as the batch does")
+            tails.append(found)
+        ids, mask = self._padded(tails)
+        return torch.cat([self._ids, ids], 1), torch.cat([self._mask, mask], 1)
 
-    def _crop(self) -> None:
-        """Forget what the stage before has added; what was there before it is not touched by adding."""
-        width = self._ids.shape[1]
-        layers: list[Any] = list(self._cache.layers)
-        for layer in layers:
-            if layer.get_seq_length() > width:
-                layer.keys, layer.values = layer.keys[..., :width, :], layer.values[..., :width, :]
-                if hasattr(layer, "cumulative_length"):
-                    layer.cumulative_length = width
+    def _prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Runs what of a batch of prompts has not been run; the logits ``(B, V)`` behind it."""
+        if self._seen:
+            width = self._ids.shape[1]
+            crop(self._cache, width)
+            return self._scores(self._model, ids[:, width:], mask, position_ids=self._positions(mask)[..., width:])
+        self._seen, images = True, self._images
+        if not positions_in_space(self._model):
+            images = {**images, "position_ids": self._positions(mask)}
+        elif self._kinds is not None:
+            behind = ids.shape[1] - self._ids.shape[1]
+            images = {**images, _KINDS: torch.nn.functional.pad(self._padded(self._kinds, fill=0)[0], (0, behind))}
+        return self._scores(self._model, ids, mask, **images)
+
+    def _scores(self, model: Callable[..., Any], ids: torch.Tensor, mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """One pass: the f32 logits ``(B, V)`` of what comes next."""
+        inputs |= {"input_ids": ids, "attention_mask": mask, "past_key_values": self._cache, "use_cache": True}
+        found = model(**inputs, **self._last_only)
+        return found.logits[:, -1].to(torch.float32, copy=True)  # a captured graph writes there again
+
+    def _positions(self, mask: torch.Tensor) -> torch.Tensor:
+        """Where every token stands, ``(B, T)``; ``(3, B, T)`` where images have been given height and width."""
+        places = (mask.cumsum(-1) - 1).clamp_min(0)
+        return places + self._model.model.rope_deltas.expand(3, -1, -1) if positions_in_space(self._model) else places
+
+    def _open(self, mask: torch.Tensor, steps: int) -> torch.Tensor:
+        """The mask with room for what is to be written; as long as the cache where that is of fixed size."""
+        return torch.nn.functional.pad(
+            mask, (0, (capacity(self._cache) or mask.shape[1] + steps) - mask.shape[1]), value=1
+        )
 
     def _padded(self, rows: list[list[int]], fill: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows padded on the left, and the mask that says which are real, both (B, T) on the model's device."""
@@ -99,96 +149,65 @@ class SharedPrefix:
 
 @torch.inference_mode()
 def share(
-    model: Any, processor: Any, requests: Sequence[Request], others: Sequence[Sequence[Request]], *, room: int = 128
+    model: Any,
+    processor: Any,
+    requests: Sequence[Request],
+    others: Sequence[Sequence[Request]],
+    *,
+    room: int = 128,
+    answer: int = 128,
+    caches: StaticCaches | None = None,
+    compile_config: Any = None,
+    disable_compile: bool | None = None,
 ) -> SharedPrefix | None:
-    """The prefilled beginnings of ``requests``, or None where their prompts or the model's cache cannot be shared.
+    """What ``requests`` begin with, ready to be run, or None where their prompts or the model's cache cannot be shared.
 
-    ``others``: the requests of the other stages, as far as they are known, row by row: they must begin alike. ``room``:
-    by how many tokens their prompts and answers can still grow.
+    Args:
+        others: the requests of the other stages, as far as they are known, row by row: they must begin alike.
+        room: by how many tokens their prompts and answers can still grow.
+        answer: how many tokens can follow ``requests``.
+        caches: where to take a cache of fixed size from; without it the cache grows.
+        compile_config, disable_compile: as for ``generate``: whether single tokens go through the compiled model.
     """
-    longest = _longest(model)
-    if not longest:
+    limit = longest(model, static=caches is not None)
+    if not limit or _sways(model.generation_config):
         return None
     template = chat_template(processor, model.config)
     batch = encode(model, processor, requests)
     ids, mask = batch.pop("input_ids"), batch.pop("attention_mask")
-    given = batch.pop(_KINDS, None) if _positions_in_space(model) else None
+    given = batch.pop(_KINDS, None) if positions_in_space(model) else None
     if any(value.ndim >= 2 and value.shape[:2] == ids.shape for value in batch.values()):
         return None  # something else goes with every token
     beginnings: list[Beginning] = []
     kinds: list[list[int]] = []
+    own = others_own = 0  # tokens of the longest prompt behind its beginning
     for index, request in enumerate(requests):
         text = render(processor, request, template)
-        row = _beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
+        row = beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
         if row is None:
             return None
-        tails = [_tail(processor, render(processor, stage[index], template), row) for stage in others]
-        if any(tail is None or ids.shape[1] + len(tail) + room >= longest for tail in tails):
+        tails = [tail(processor, render(processor, stage[index], template), row) for stage in others]
+        if any(found is None for found in tails):
             return None
+        own = max(own, int(mask[index].sum()) - len(row.tokens))
+        others_own = max([others_own, *(len(found or ()) for found in tails)])
         beginnings.append(row)
         if given is not None:
             kinds.append(given[index][mask[index].bool()].tolist()[: len(row.tokens)])
-    return SharedPrefix(model, processor, template, beginnings, batch, kinds or None)
-
-
-def _longest(model: Any) -> float:
-    """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
-    family = family_of(model.config)
-    if not SHARES_PREFIXES or (family is not None and family.encoding is not None):
-        return 0
-    if _positions_in_space(model) and "_prepare_position_ids_for_generation" not in vars(type(model)):
-        return 0  # nobody would go on from them
-    text = model.config.get_text_config()
-    layers: list[Any] = list(DynamicCache(config=text).layers)
-    known = {"DynamicLayer", "DynamicSlidingWindowLayer"}
-    if getattr(text, "cross_attention_layers", None) or any(type(layer).__name__ not in known for layer in layers):
-        return 0
-    # A window that is never left is none.
-    return min((layer.sliding_window for layer in layers if hasattr(layer, "sliding_window")), default=math.inf)
-
-
-def _positions_in_space(model: Any) -> bool:
-    """True if image tokens have positions in height and width, from which the model itself goes on."""
-    return any(hasattr(part, "rope_deltas") for part in (model, getattr(model, "model", None)))
-
-
-def _beginning(processor: Any, text: str, tokens: list[int], has_image: bool) -> Beginning | None:
-    """The beginning of a prompt whose tokens, images expanded, are ``tokens``; None if it cannot be told."""
-    if not has_image:
-        # Nothing worth sharing, but a row needs one token to begin with.
-        return Beginning("", tokens[:1]) if len(tokens) > 1 else None
-    cut = _behind_last_image(processor, text)
-    if cut is None:
+    width = max(len(row.tokens) for row in beginnings)
+    if width + max(own, others_own + room) >= limit:
         return None
-    tail = _tokens(processor, text[:cut], text[cut:])
-    if not 0 < len(tail) < len(tokens) or tokens[-len(tail) :] != tail:
-        return None
-    return Beginning(text[:cut], tokens[: -len(tail)])
+    decode: Callable[..., Any] = model
+    if caches is None:
+        cache = growing(model)
+    else:
+        cache = caches.take(model, len(beginnings), width + max(own + answer, others_own + room))
+        how = GenerationConfig(compile_config=compile_config, disable_compile=bool(disable_compile))
+        if model._valid_auto_compile_criteria({"past_key_values": cache}, how):
+            decode = model.get_compiled_call(compile_config)
+    return SharedPrefix(model, processor, template, beginnings, batch, kinds or None, cache, decode)
 
 
-def _tail(processor: Any, text: str, row: Beginning) -> list[int] | None:
-    """The tokens of a prompt behind its row's beginning; None if it does not begin so."""
-    if row.text:
-        cut = _behind_last_image(processor, text)
-        return None if cut is None or text[:cut] != row.text else _tokens(processor, row.text, text[cut:]) or None
-    tokenizer = processor.tokenizer
-    begins = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    tokens = list(tokenizer(text, add_special_tokens=not begins)["input_ids"])
-    return tokens[1:] if len(tokens) > 1 and tokens[:1] == row.tokens else None
-
-
-def _behind_last_image(processor: Any, text: str) -> int | None:
-    return max((text.rfind(mark) + len(mark) for mark in _marks(processor) if mark in text), default=None)
-
-
-def _marks(processor: Any) -> list[str]:
-    """What can mark an image in a prompt."""
-    return [mark for name in ("image_token", "boi_token") if (mark := getattr(processor, name, None))]
-
-
-def _tokens(processor: Any, head: str, tail: str) -> list[int]:
-    """Tokens of ``tail`` where it stands: behind an image, which a tokenizer always takes for a token of its own."""
-    mark = next(mark for mark in _marks(processor) if head.endswith(mark))
-    alone = processor.tokenizer(mark, add_special_tokens=False)["input_ids"]
-    together = processor.tokenizer(mark + tail, add_special_tokens=False)["input_ids"]
-    return list(together[len(alone) :]) if together[: len(alone)] == alone else []
+def _sways(config: GenerationConfig) -> bool:
+    plain = GenerationConfig()
+    return any(getattr(config, name, None) not in (None, getattr(plain, name, None)) for name in _SWAYING)

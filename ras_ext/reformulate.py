@@ -7,24 +7,25 @@ model while it looks, so that it describes the image and does not answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ras_ext.conversation import Request
-from ras_ext.generation import GREEDY, Run, answer, fit_for_prompt
+from ras_ext.generation import Greedy, decode, fit_for_prompt, greedy
 from ras_ext.prompts import Prompts
 
 
 def visual_contexts(
-    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, run: Run | None = None
+    model: Any, processor: Any, requests: Sequence[Request], prompts: Prompts, write: Greedy | None = None
 ) -> list[str]:
     """One sentence of visual context per request, ``""`` for requests without an image."""
-    # What is prefilled has all rows: the few without an image are run along and not listened to.
-    seen = [index for index, request in enumerate(requests) if request.has_image or run]
+    # What is shared has all rows: the few without an image are run along and not listened to.
+    seen = [index for index, request in enumerate(requests) if request.has_image or write]
     contexts = [""] * len(requests)
     if any(request.has_image for request in requests):
         asked = looking([requests[index] for index in seen], prompts)
-        sentences = answer(model, processor, asked, run=run, **{**GREEDY, "max_new_tokens": prompts.max_context_tokens})
-        for index, sentence in zip(seen, sentences, strict=True):
+        rows, _ = (write or partial(greedy, model, processor))(asked, prompts.max_context_tokens)
+        for index, sentence in zip(seen, decode(model, processor, rows), strict=True):
             contexts[index] = fit_for_prompt(model, sentence.text) if requests[index].has_image else ""
     return contexts
 

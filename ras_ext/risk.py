@@ -13,7 +13,7 @@ import torch
 
 from ras_ext import ops
 from ras_ext.conversation import Request
-from ras_ext.generation import Run
+from ras_ext.generation import Greedy
 from ras_ext.prompts import Prompts
 from ras_ext.reformulate import reformulate, visual_contexts
 from ras_ext.states import first_logits
@@ -47,17 +47,18 @@ def judge(
     requests: Sequence[Request],
     prompts: Prompts,
     n_score: int,
-    run: Run | None = None,
+    write: Greedy | None = None,
     *,
     look: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """What the model would first say to the reformulated requests: logits ``(B, N, V)``, steps ``(B,)``, contexts.
 
-    Without `look` there is no visual context: the safety prompt alone goes before the question.
+    Without `look` there is no visual context: the safety prompt alone goes before the question. `write` goes on from
+    what is shared (:mod:`ras_ext.prefix`); without it every prompt is run whole.
     """
-    contexts = visual_contexts(model, processor, requests, prompts, run) if look else [""] * len(requests)
+    contexts = visual_contexts(model, processor, requests, prompts, write) if look else [""] * len(requests)
     judged = [reformulate(request, context, prompts) for request, context in zip(requests, contexts, strict=True)]
-    logits, length = first_logits(model, processor, judged, n_score, run)
+    logits, length = first_logits(model, processor, judged, n_score, write)
     return logits, length, contexts
 
 
@@ -66,11 +67,11 @@ def assess(
     processor: Any,
     requests: Sequence[Request],
     vectors: SteeringVectors,
-    run: Run | None = None,
+    write: Greedy | None = None,
     *,
     look: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Stages 1 and 2 for a batch: similarity ``(B,)``, risk ``(B,)`` on the model's device, visual contexts."""
-    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score, run, look=look)
+    logits, length, contexts = judge(model, processor, requests, vectors.prompts, vectors.n_score, write, look=look)
     similarity, risk = score(logits, length, vectors)
     return similarity, risk, contexts

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from ras_ext.compat import step_logits
 from ras_ext.conversation import Request
-from ras_ext.generation import GREEDY, Answer, Run, decode, end_tokens, generate
+from ras_ext.generation import GREEDY, Answer, Greedy, decode, end_tokens, generate, greedy
 from ras_ext.models import Parts
 
 
@@ -44,16 +43,14 @@ def lengths(model: Any, rows: torch.Tensor, steps: int, processor: Any = None) -
 
 
 def first_logits(
-    model: Any, processor: Any, requests: Sequence[Request], steps: int, run: Run | None = None
+    model: Any, processor: Any, requests: Sequence[Request], steps: int, write: Greedy | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits ``(B, steps, V)`` of the first greedy steps, and each row's real steps ``(B,)`` i32."""
-    settings = {**GREEDY, "max_new_tokens": steps, "return_dict_in_generate": True}
-    with step_logits(model, settings) as read:
-        output, prompt = (run or partial(generate, model, processor))(requests, **settings)
-        logits = torch.stack(read(output), dim=1)
+    rows, logits = (write or partial(greedy, model, processor))(requests, steps, logits=True)
+    assert logits is not None
     if logits.shape[1] < steps:  # every row ended early
         logits = torch.nn.functional.pad(logits, (0, 0, 0, steps - logits.shape[1]))
-    return logits, lengths(model, output.sequences[:, prompt:], steps, processor)
+    return logits, lengths(model, rows, steps, processor)
 
 
 def opening(parts: Parts, processor: Any, requests: Sequence[Request], steps: int, max_new_tokens: int) -> Opening:

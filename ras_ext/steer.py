@@ -9,92 +9,50 @@ ordinary logits processor. With a linear head they are equal: W(x + d r (μ - x)
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 import torch
 from transformers import LogitsProcessor
 
 from ras_ext import ops
 from ras_ext.compat import text_config
-from ras_ext.errors import InputError, ModelError
+from ras_ext.dose import copies, per_request
+from ras_ext.errors import ModelError
 from ras_ext.models import Parts
+from ras_ext.steered_norm import SteeredNorm
 from ras_ext.vectors import SteeringVectors
-
-
-class _Dose:
-    """The dose of every row at every step; past the schedule it is nothing.
-
-    Rows of a batch may be repeated by beams or return sequences, each request's copies side by side.
-    """
-
-    def __init__(self, risk: torch.Tensor, doses: tuple[float, ...]) -> None:
-        if risk.ndim != 1 or risk.numel() == 0:
-            raise InputError(f"risk must be one number per request, shape (B,), got {tuple(risk.shape)}")
-        self.risk = risk.float()
-        self.doses = doses
-
-    def at(self, step: int, rows: int) -> torch.Tensor | None:
-        """Dose ``(rows,)`` at a step, or ``None`` when the schedule is over."""
-        if step >= len(self.doses):
-            return None
-        copies, rest = divmod(rows, self.risk.numel())
-        if rest or not copies:
-            raise InputError(
-                f"the defence was set for {self.risk.numel()} requests and the model runs {rows} rows; "
-                "give one risk per request of the batch"
-            )
-        return (self.risk * self.doses[step]).repeat_interleave(copies)
-
-
-def _steer(x: torch.Tensor, rows: torch.Tensor, prototypes: torch.Tensor, step: int, dose: torch.Tensor) -> None:
-    slot = torch.zeros(rows.numel(), dtype=torch.int32, device=x.device)
-    ops.steer_(x, rows, prototypes, slot, torch.full_like(slot, step), dose.to(x.device))
 
 
 class StateCarrier:
     """Context manager: inside it, the model's ``generate`` is steered at the final norm.
 
     Args:
-        parts: the model's parts.
-        vectors: prototypes and schedule.
+        norm: made once for a model and its vectors.
         risk: ``(B,)``, one number in [0, 1] per request of the batch.
 
     Raises:
         InputError: the batch inside does not fit `risk`.
-        ModelError: on leaving, if the final norm never ran, so that nothing can have been steered.
+        ModelError: the model is being steered already; or on leaving, if the final norm never ran, so that nothing can
+            have been steered.
     """
 
-    def __init__(self, parts: Parts, vectors: SteeringVectors, risk: torch.Tensor) -> None:
-        self._norm = parts.final_norm
-        self._prototypes = vectors.prototypes[: len(vectors.doses)].unsqueeze(0).to(parts.device)
-        self._dose = _Dose(risk.to(parts.device), vectors.doses)
-        self._step = 0
-        self._width = 0
-        self._ran = False
-        self._handle: Any = None
+    def __init__(self, norm: SteeredNorm, risk: torch.Tensor) -> None:
+        self._norm, self._risk = norm, per_request(risk)
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the answer went through it."""
+        return self._norm.steps
 
     def __enter__(self) -> StateCarrier:
-        self._handle = self._norm.register_forward_hook(self._hook)
+        self._norm.put(self._risk)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._handle.remove()
-        if kind is None and not self._ran:
+        self._norm.take()
+        if kind is None and not self.steps:
             raise ModelError("the defence was on but the model's last norm never ran: nothing was steered")
-
-    def _hook(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        batch, width, hidden = output.shape
-        # A wide call that does not continue the last one by a token starts another answer.
-        if width > 1 and width != self._width + 1:
-            self._step = 0
-        self._width, self._ran = width, True
-        dose = self._dose.at(self._step, batch)
-        if dose is not None:
-            last = torch.arange(1, batch + 1, dtype=torch.int32, device=output.device) * width - 1
-            _steer(output.view(batch * width, hidden), last, self._prototypes, self._step, dose)
-        self._step += 1
 
 
 class LogitsCarrier(LogitsProcessor):
@@ -116,24 +74,27 @@ class LogitsCarrier(LogitsProcessor):
             raise ModelError("the head caps or scales its logits, where mixing them is not exact; use carrier='state'")
         # As the head sees a steered state: the prototype rounded to the model's type.
         self._prototypes = parts.logits(vectors.prototypes[: len(vectors.doses)]).unsqueeze(0)
-        self._dose = _Dose(risk.to(self._prototypes.device), vectors.doses)
+        self._risk, self._doses = per_request(risk).to(self._prototypes.device), vectors.doses
         # A prompt of embeddings has no ids: its first token may be asked for at width 0.
         self._start, self._width = 0, -1
 
     @property
-    def ran(self) -> bool:
-        """Whether generate called it."""
-        return self._width >= 0
+    def steps(self) -> int:
+        """How many steps of the answer went through it."""
+        return self._width - self._start + 1
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         width = input_ids.shape[1]
         if width != self._width + 1:
             self._start = width
         self._width = width
-        dose = self._dose.at(width - self._start, scores.shape[0])
-        if dose is None:
+        at = width - self._start
+        if at >= len(self._doses):
             return scores
         steered = scores.clone()
         rows = torch.arange(scores.shape[0], dtype=torch.int32, device=scores.device)
-        _steer(steered, rows, self._prototypes, width - self._start, dose)
+        risk = (self._risk * self._doses[at]).repeat_interleave(copies(self._risk, rows.numel()))
+        ops.steer_(
+            steered, rows, self._prototypes, torch.zeros_like(rows), torch.full_like(rows, at), risk.to(scores.device)
+        )
         return steered

@@ -26,8 +26,10 @@ from gpu_machine import folder_name, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "dist", "out", "results", "__pycache__", ".*_cache", "*.egg-info", "*.so")
+SHAPE = "llava-1.5-7b-shape"
 EMULATED = ["tests/emulator/test_emulated_steering.py", "-k", "bits_of_the_cpu or outside"]
-LIMIT_SECONDS = 470.0  # of the whole run
+BUILT_HERE = ["--ignore=tests/ops/test_cuda_build.py"]
+LIMIT_SECONDS = 950.0  # of the whole run
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def steps(python: str, results: Path, facts: dict[str, object], dry: bool) -> li
     setup = Command([python, "setup.py", "-q", "build_ext", "--inplace"], build)
     if at_hand := libraries_at_hand() if dry else []:
         setup = Command(["cp", *map(str, at_hand), "ras_ext"])
-    tests = ["tests/ops/test_op_steer.py"] if dry else ["tests/ops", "--ignore=tests/ops/test_cuda_build.py"]
+    tests = ["tests/ops/test_op_steer.py"] if dry else ["tests/ops", "tests/test_on_gpu.py", *BUILT_HERE]
     return [
         Step(
             "build",
@@ -223,11 +225,18 @@ def benchmarks(python: str, results: Path, folder: str, dry: bool) -> list[Step]
     words = [python, "-c", "from ras_ext.cli import main; main()", "bench", "--json"]
     rows = results / "bench.json"
     bench = Command([*words, *(smallest if dry else ["--device", "cuda"])], stdout=rows)
+    whole = [python, "benchmarks/end_to_end.py", "--results", str(above), "--no-own", "--rounds", "1"]
+    short = ["--device", "cpu", "--tokens", "4", "--requests", "2", "--batches", "2", "--compile", "--no-peaks"]
+    shape = ["--subject", SHAPE, "--batches", "1", "8", "32", "--batches-each", "1", "--compile", "1"]
+    costs = above / folder / f"end_to_end_{SHAPE}.csv"
     return [
         Step("limits", [limits], 120, stand_in="nothing to measure without a GPU")
         if dry
         else Step("limits", [limits], 120, lambda log: judges.limits(table)),
         Step("bench", [bench], 150, lambda log: judges.bench(rows), "one row, on the CPU" if dry else ""),
+        Step("end to end", [Command([*whole, *short])], 120, stand_in="the organism, two requests, on the CPU")
+        if dry
+        else Step("end to end", [Command([*whole, *shape])], 540, lambda log: judges.end_to_end(costs)),
     ]
 
 
@@ -244,12 +253,24 @@ def report(results: Path, facts: dict[str, object], outcomes: list[Outcome], dry
     (results / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def earlier(results: Path, facts: dict[str, object], dry: bool) -> dict[str, Outcome]:
+    """What a run before has said of its steps, if it was of the same kind on this machine."""
+    try:
+        told = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+        if told["dry_run"] is not dry or told["machine"] != json.loads(json.dumps(facts)):
+            return {}
+        return {step["step"]: Outcome(**step) for step in told["steps"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", default=os.environ.get("DRY", "0") not in ("", "0"))
     parser.add_argument("--results", type=Path, default=os.environ.get("RESULTS") or None)
     parser.add_argument("--tree", type=Path, default=ROOT / "build" / "gpu-check" / "tree", help="where to work")
-    parser.add_argument("--only", help="steps to run, separated by commas")
+    parser.add_argument("--only", help="steps to run, separated by commas; the summary keeps the others as they were")
+    parser.add_argument("--limit", type=float, default=LIMIT_SECONDS, help="seconds for the whole run")
     given = parser.parse_args()
     python = os.environ.get("PYTHON") or sys.executable
     facts = machine(python)
@@ -266,14 +287,16 @@ def main() -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = time.monotonic() + given.limit
+    known = earlier(results, facts, given.dry_run) if given.only else {}
     outcomes: list[Outcome] = []
     for step in steps(python, results, facts, given.dry_run):
         if given.only and step.name not in given.only.split(","):
             continue
-        outcomes.append(run(step, tree, environ, results / "logs", deadline - time.monotonic()))
-        report(results, facts, outcomes, given.dry_run)
-        said = outcomes[-1]
+        said = run(step, tree, environ, results / "logs", deadline - time.monotonic())
+        outcomes.append(said)
+        known[step.name] = said
+        report(results, facts, list(known.values()), given.dry_run)
         print(f"{'ok    ' if said.ok else 'FAILED'} {said.seconds:6.1f} s  {said.step}: {said.detail}", flush=True)
     print(f"gpu-check: {results / 'summary.md'}")
     sys.exit(not all(outcome.ok for outcome in outcomes))

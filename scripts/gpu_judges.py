@@ -52,6 +52,16 @@ def limits(path: Path) -> tuple[bool, str]:
     return bool(rows) and len(timed) == len(rows), f"{len(timed)} of {len(rows)} rows measured, {met} meet their aim"
 
 
+def end_to_end(path: Path) -> tuple[bool, str]:
+    """The table of whole requests: a time in each row. What the defence costs is told and fails nothing."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    timed = [row for row in rows if row["whole_ms"] and float(row["whole_ms"]) > 0]
+    costs = [f"batch {row['batch']} {row['relative_throughput']}" for row in timed if row["defence"] == "ras"]
+    told = f"{len(timed)} of {len(rows)} rows measured; relative throughput: {', '.join(costs)}"
+    return bool(costs) and len(timed) == len(rows), told
+
+
 def bench(path: Path) -> tuple[bool, str]:
     """The rows of a benchmark: each has a time."""
     rows = json.loads(path.read_text())["rows"]

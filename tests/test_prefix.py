@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ras_ext import Guard, calibrate, models, prefix
+from ras_ext import Guard, calibrate, models, prefix, shared_cache
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError
 from ras_ext.generation import GREEDY, decode, encode, generate
@@ -97,7 +97,7 @@ def test_every_stage_sees_the_logits_of_its_whole_prompt(subject: Subject, reque
     ]
     for stage in stages:
         alone, steps = first_logits(subject.model, subject.processor, stage, 3)
-        together, same_steps = first_logits(subject.model, subject.processor, stage, 3, shared.run)
+        together, same_steps = first_logits(subject.model, subject.processor, stage, 3, shared.greedy)
         assert steps.tolist() == same_steps.tolist()
         real = torch.arange(3) < steps[:, None]
         assert (alone - together)[real].abs().max() < 1e-4
@@ -109,11 +109,11 @@ def test_what_another_stage_has_added_would_show(
     """The twin of the test above: without forgetting, the logits are others, or the cache fits no prompt any more."""
     request = [Request.of(picture, "what is this ? is it an apple ? is it a gun ? is it a bag ? is it a knife ?")]
     shared = shared_by(organism, request)
-    monkeypatch.setattr(SharedPrefix, "_crop", lambda self: None)
-    first_logits(organism.model, organism.processor, looking(request, organism.vectors.prompts), 1, shared.run)
+    monkeypatch.setattr(prefix, "crop", lambda cache, width: None)
+    first_logits(organism.model, organism.processor, looking(request, organism.vectors.prompts), 1, shared.greedy)
     alone, _ = first_logits(organism.model, organism.processor, request, 1)
     try:
-        together, _ = first_logits(organism.model, organism.processor, request, 1, shared.run)
+        together, _ = first_logits(organism.model, organism.processor, request, 1, shared.greedy)
     except (RuntimeError, ValueError, IndexError):
         return
     assert (alone - together).abs().max() > 1e-3
@@ -164,7 +164,7 @@ def test_where_it_cannot_be_shared_the_receipt_says_so(
     once = guard.generate_batch(asked, max_new_tokens=8)[0]
     for settings in ({"num_beams": 2}, {"use_cache": False}):
         assert guard.generate_batch(asked, max_new_tokens=8, **settings)[0].image_prefills == 2
-    monkeypatch.setattr(prefix, "_longest", lambda model: 0)
+    monkeypatch.setattr(prefix, "longest", lambda model, static: 0)
     apart = guard.generate_batch(asked, max_new_tokens=8)[0]
     assert (once.image_prefills, apart.image_prefills) == (1, 3)
     assert (once.text, once.visual_context) == (apart.text, apart.visual_context)
@@ -176,16 +176,16 @@ def test_only_a_cache_that_grows_is_shared(
 ) -> None:
     request = [Request.of(picture, "what is this ?")]
     asked = (organism.model, organism.processor, request, [request])
-    assert prefix._longest(organism.model) == float("inf")
+    assert shared_cache.longest(organism.model) == float("inf")
     config = organism.model.config.get_text_config()
     monkeypatch.setattr(config, "sliding_window", 64, raising=False)
     monkeypatch.setattr(config, "layer_types", ["sliding_attention"] * 4, raising=False)
-    assert prefix._longest(organism.model) == 64
+    assert shared_cache.longest(organism.model) == 64
     assert share(*asked, room=64) is None  # it would leave the window
     monkeypatch.undo()
     assert share(*asked, room=64) is not None
     monkeypatch.setattr(organism.model.model, "rope_deltas", None, raising=False)
-    assert prefix._longest(organism.model) == 0
+    assert shared_cache.longest(organism.model) == 0
 
 
 def test_prompts_that_begin_otherwise_are_not_shared(organism: Subject, picture: Image.Image) -> None:
@@ -258,5 +258,5 @@ def test_a_processor_without_a_template_shares_by_the_usual_one(tmp_path: Path, 
     shared = share(model, processor, asked, [asked])
     assert shared is not None
     alone, _ = first_logits(model, processor, asked, 2)
-    together, _ = first_logits(model, processor, asked, 2, shared.run)
+    together, _ = first_logits(model, processor, asked, 2, shared.greedy)
     assert (alone - together).abs().max() < 1e-4

@@ -21,6 +21,7 @@ from ras_ext.models import Parts
 from ras_ext.risk import assess
 from ras_ext.schedule import Schedule
 from ras_ext.steer import StateCarrier
+from ras_ext.steered_norm import SteeredNorm
 from ras_ext.vectors import SteeringVectors
 
 CANDIDATES = (3, 4, 5, 6, 7, 8, 10, 12, 16)
@@ -87,8 +88,9 @@ class Bench:
     def answers(self, vectors: SteeringVectors) -> list[str]:
         """The texts of all cases, unsafe ones first, steered by the schedule of `vectors`."""
         texts: list[str] = []
+        norm = SteeredNorm(self.parts, vectors)
         for requests, risk in self.batches:
-            with StateCarrier(self.parts, vectors, risk):
+            with StateCarrier(norm, risk):
                 said = answer(
                     self.parts.model,
                     self.processor,

@@ -12,6 +12,7 @@ from ras_ext.conversation import Request
 from ras_ext.errors import InputError
 from ras_ext.generation import Answer, answer
 from ras_ext.steer import StateCarrier
+from ras_ext.steered_norm import SteeredNorm
 from ras_ext.vectors import SteeringVectors
 
 
@@ -25,8 +26,8 @@ class Constant:
             raise InputError(f"the strength of constant steering must lie in [0, 1], got {strength}")
         vectors.check(model, processor)
         self.model, self.processor, self.vectors, self.strength = model, processor, vectors, strength
-        self.parts = models.read(model)
+        self._norm = SteeredNorm(models.read(model), vectors)
 
     def answer(self, requests: Sequence[Request], *, max_new_tokens: int, **settings: Any) -> list[Answer]:
-        with StateCarrier(self.parts, self.vectors, torch.full((len(requests),), self.strength)):
+        with StateCarrier(self._norm, torch.full((len(requests),), self.strength)):
             return answer(self.model, self.processor, requests, max_new_tokens=max_new_tokens, **settings)

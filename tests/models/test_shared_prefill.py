@@ -44,5 +44,5 @@ def test_the_logits_of_every_stage_are_those_of_its_whole_prompt(name: str) -> N
     assert shared is not None
     for stage in (looking(three(), PROMPTS), judged, three()):
         alone, steps = first_logits(model, processor, stage, 3)
-        together, _ = first_logits(model, processor, stage, 3, shared.run)
+        together, _ = first_logits(model, processor, stage, 3, shared.greedy)
         assert (alone - together)[torch.arange(3) < steps[:, None]].abs().max() < 1e-4

@@ -270,7 +270,7 @@ def test_a_mark_that_the_model_reads_off_an_image_does_not_reach_the_prompt(
 ) -> None:
     mark = {"qwen_vl_chat": "<img>", "internlm_xcomposer2": "<ImageHere>"}[one.name]
     read = f"w1 {mark[:3]}{mark}{mark[3:]}/etc/hostname w2"
-    monkeypatch.setattr(reformulate, "answer", lambda *_, **__: [Answer(read, 5)] * 3)
+    monkeypatch.setattr(reformulate, "decode", lambda *_, **__: [Answer(read, 5)] * 3)
     found = one.guard().generate_batch(requests(), max_new_tokens=2, do_sample=False)
     assert [answered.visual_context for answered in found] == ["", *["w1 /etc/hostname w2"] * 3]
 

@@ -1,0 +1,67 @@
+"""Who answers in the end-to-end benchmark, and what the one at hand is called in its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from subjects import Subject
+from three_prefills import ThreePrefills
+
+from ras_ext import Guard
+from ras_ext.conversation import Request
+from ras_ext.defenses import ECSO, SafetyPrompt, build
+from ras_ext.defenses.ecso import Wording
+from ras_ext.generation import answer
+
+UNDEFENDED, THREE, RAS = "undefended", "three prefills, one at a time", "ras"
+COMPILED = "compiled"
+Contender = Callable[..., Any]  # (requests, max_new_tokens, settings of generate) → answers
+
+
+def compiled_settings(device: str) -> dict[str, Any]:
+    """What makes ``generate`` decode with a compiled model and a cache of fixed size."""
+    from transformers import CompileConfig
+
+    if device == "cuda":
+        return {"cache_implementation": "static"}
+    config = CompileConfig(mode="default", fullgraph=True)
+    config._compile_all_devices = True  # else only where there is a GPU
+    return {"cache_implementation": "static", "compile_config": config}
+
+
+def contenders(on: Subject, *, compile: bool) -> dict[str, Contender]:
+    """Name → what answers a batch with so many tokens a request."""
+    model, processor, vectors = on.model, on.processor, on.vectors
+
+    def plain(batch: list[Request], tokens: int, **settings: Any) -> Any:
+        return answer(model, processor, batch, max_new_tokens=tokens, **settings)
+
+    def guarded(**options: Any) -> Contender:
+        guard = Guard(model, processor, vectors, **options)
+        return lambda batch, tokens, **settings: guard.generate_batch(batch, max_new_tokens=tokens, **settings)
+
+    def defended(defence: Any) -> Contender:
+        return lambda batch, tokens, **settings: defence.answer(batch, max_new_tokens=tokens, **settings)
+
+    def faster(run: Contender) -> Contender:
+        settings = compiled_settings(model.device.type)
+        return lambda batch, tokens, **given: run(batch, tokens, **given, **settings)
+
+    ras = guarded()
+    found = {
+        UNDEFENDED: plain,
+        "safety prompt": defended(SafetyPrompt(model, processor, vectors.prompts)),
+        "constant": defended(build("constant", model, processor, vectors)),
+        # Its cost is that of its verdicts: no answer found harmful, and every one.
+        "ecso, none harmful": defended(ECSO(model, processor, Wording(verdict="\0"))),
+        "ecso, all harmful": defended(ECSO(model, processor, Wording(verdict=""))),
+        "coca": defended(build("coca", model, processor, vectors)),
+        RAS: ras,
+        "ras, logits carrier": guarded(carrier="logits"),
+        "ras, no visual context": guarded(context="never"),
+        THREE: defended(ThreePrefills(model, processor, vectors)),
+    }
+    if compile:
+        found |= {f"{UNDEFENDED}, {COMPILED}": faster(plain), f"{RAS}, {COMPILED}": faster(ras)}
+    return found
