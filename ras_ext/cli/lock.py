@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def lock(
     with speaking(json) as say:
         from ras_ext.registry import check_pins, pin, read_lock
 
-        signatures = {
+        signatures: dict[str, Any] = {
             "require_signature": require_signature,
             "trusted_keys": tuple(trusted_key or ()),
             "trust": trust,
