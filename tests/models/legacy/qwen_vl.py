@@ -1,6 +1,7 @@
-"""A stand-in for Qwen-VL-Chat: its module tree, tensor names, signatures and way with images and caches, very small.
+"""A stand-in for Qwen-VL-Chat: its decoder's tree and tensor names, its signatures, its way with images and caches.
 
-Written from what is published about the model; of its code nothing is here. Weights are random.
+Written from what is published about the model; of its code nothing is here. Very small, of random weights, with a mere
+sketch of the tower.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""A stand-in for InternLM-XComposer2.5: its module tree, tensor names, signatures and way with prompts, very small.
+"""A stand-in for InternLM-XComposer2.5: its decoder's tree and tensor names, its signatures, its way with prompts.
 
-Written from what is published about the model; of its code nothing is here. Weights are random.
+Written from what is published about the model; of its code nothing is here. Very small, of random weights, with a mere
+sketch of the tower.
 """
 
 from __future__ import annotations
