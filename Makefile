@@ -1,5 +1,5 @@
 # make demo: set up and run the main job.  make test: set up and run the tests.  Both need nothing but Python and g++.
-.PHONY: demo test lint setup organism cuda-build cuda-build-status gpu-check clean
+.PHONY: demo test test-legacy lint setup organism cuda-build cuda-build-status gpu-check clean
 
 BUILT_FROM := setup.py pyproject.toml $(shell find csrc -type f)
 BIN := .venv/bin
@@ -10,6 +10,10 @@ demo: .venv/.ready
 test: .venv/.ready
 	$(BIN)/python -m pytest $(ARGS)
 
+# Two families are code of their checkpoints, for transformers 4.3x: an environment of its own (.venv-legacy) and their tests.
+test-legacy:
+	scripts/test_legacy.sh $(ARGS)
+
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -18,7 +22,7 @@ lint: .venv/.ready
 
 setup: .venv/.ready
 
-.venv/.ready: $(BUILT_FROM) scripts/setup.sh
+.venv/.ready: $(BUILT_FROM) scripts/setup.sh scripts/environment.sh
 	scripts/setup.sh
 
 # Trains the built-in model anew (eleven minutes on two Xeon cores), calibrates it and writes its card.
@@ -39,4 +43,4 @@ gpu-check:
 	$(or $(PYTHON),python3) scripts/gpu_check.py $(if $(ONLY),--only "$(ONLY)")
 
 clean:
-	rm -rf .venv build dist *.egg-info ras_ext/*.so ras-ext-demo
+	rm -rf .venv .venv-legacy build dist *.egg-info ras_ext/*.so ras-ext-demo

@@ -6,7 +6,8 @@ The stages of the method call this with greedy settings, the final answer with w
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
+from ras_ext.compat import left_padded, returned_width, step_logits, templated
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
 from ras_ext.models import accepts, device_of, dtype_of, family_of
@@ -49,7 +51,7 @@ class Answer:
 
 def chat_template(processor: Any, config: Any) -> str | None:
     """The family's chat template where the checkpoint brings none, else ``None`` (use its own)."""
-    if getattr(processor, "chat_template", None):
+    if getattr(templated(processor), "chat_template", None):
         return None
     family = family_of(config)
     if family is None or family.chat_template is None:
@@ -65,7 +67,7 @@ def render(processor: Any, request: Request, template: str | None) -> str:
     """The prompt of a request by the chat template, which may want a turn's content in parts or as one text."""
 
     def by(messages: list[dict[str, Any]]) -> str:
-        return processor.apply_chat_template(
+        return templated(processor).apply_chat_template(
             messages, chat_template=template, tokenize=False, add_generation_prompt=True
         )
 
@@ -85,23 +87,25 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
     """Left-padded model inputs for a batch of requests, where the model runs and in its type."""
     if not requests:
         raise InputError("a batch needs at least one request, got none")
+    family = family_of(model.config)
+    if family is not None and family.encoding is not None:
+        raise ModelError(f"the inputs of a {family.name} model last only as long as the files of its images")
     template = chat_template(processor, model.config)
     texts = [render(processor, request, template) for request in requests]
     tokenizer = processor.tokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    family = family_of(model.config)
     images: list[Any] = [list(request.images) for request in requests]
     if not any(images):
         images = []
     elif family is None or not family.nested_images:
         images = [image for row in images for image in row]
     begins = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
-    batch = processor(
+    batch = left_padded(
+        processor,
         text=texts,
         images=images or None,
         padding=True,
-        padding_side="left",
         add_special_tokens=not begins,
         return_tensors="pt",
     )
@@ -116,17 +120,41 @@ def encode(model: Any, processor: Any, requests: Sequence[Request]) -> dict[str,
     }
 
 
-def end_tokens(model: Any) -> list[int]:
-    """The token ids that end an answer."""
+@contextmanager
+def prepared(model: Any, processor: Any, requests: Sequence[Request]) -> Iterator[dict[str, torch.Tensor]]:
+    """Left-padded inputs for ``generate``, to be used inside: some models read the images from files that then go.
+
+    Raises:
+        InputError: there is no request, or a text holds what marks an image.
+    """
+    family = family_of(model.config)
+    if family is None or family.encoding is None:
+        yield encode(model, processor, requests)
+        return
+    if not requests:
+        raise InputError("a batch needs at least one request, got none")
+    family.encoding.refuse_marks(requests)
+    with family.encoding.inputs(model, processor.tokenizer, requests) as inputs:
+        yield inputs
+
+
+def end_tokens(model: Any, processor: Any = None) -> list[int]:
+    """The token ids that end an answer: of the generation settings and, with a processor, of the family."""
     ends = model.generation_config.eos_token_id
-    if ends is None:
-        return []
-    return list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
+    found = [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
+    family = family_of(model.config)
+    if processor is not None and family is not None and family.encoding is not None:
+        found += [end for end in family.encoding.end_tokens(processor.tokenizer) if end not in found]
+    return found
 
 
 def pad_token(model: Any, processor: Any) -> int:
     """The id that fills finished rows."""
-    for candidate in (model.generation_config.pad_token_id, processor.tokenizer.pad_token_id, *end_tokens(model)):
+    for candidate in (
+        model.generation_config.pad_token_id,
+        processor.tokenizer.pad_token_id,
+        *end_tokens(model, processor),
+    ):
         if candidate is not None:
             return int(candidate)
     return 0
@@ -134,30 +162,44 @@ def pad_token(model: Any, processor: Any) -> int:
 
 def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
     """Texts and lengths of generated rows ``(B, T)``, each cut at its first end token."""
-    ends = set(end_tokens(model))
+    ends = set(end_tokens(model, processor))
+    family = family_of(model.config)
+    skip = family is None or family.encoding is None or not family.encoding.speaks_marks
     answers = []
     for row in rows.tolist():
         length = next((index for index, token in enumerate(row) if token in ends), len(row))
-        text = processor.tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+        text = processor.tokenizer.decode(row[:length], skip_special_tokens=skip).strip()
         answers.append(Answer(text, length, ended=length < len(row)))
     return answers
+
+
+def fit_for_prompt(model: Any, text: str) -> str:
+    """A text the model wrote, without what would be read as an image in a prompt of a family that goes by paths."""
+    family = family_of(model.config)
+    return text if family is None or family.encoding is None else family.encoding.without_marks(text)
 
 
 @torch.inference_mode()
 def generate(model: Any, processor: Any, requests: Sequence[Request], **settings: Any) -> Any:
     """The model's ``generate`` on a batch of requests; returns what transformers returns and the prompt's width."""
-    inputs = encode(model, processor, requests)
     settings.setdefault("pad_token_id", pad_token(model, processor))
-    return model.generate(**inputs, **settings), inputs["input_ids"].shape[1]
+    if len(ends := end_tokens(model, processor)) > len(end_tokens(model)):
+        settings.setdefault("eos_token_id", ends)
+    with prepared(model, processor, requests) as inputs:
+        return model.generate(**inputs, **settings), returned_width(model, inputs)
 
 
 def greedy(
     model: Any, processor: Any, requests: Sequence[Request], steps: int, *, logits: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Up to `steps` greedy tokens ``(B, T)``, and the f32 logits ``(B, T, V)`` that chose them, if asked for."""
-    settings = {**GREEDY, "max_new_tokens": steps, "output_logits": logits, "return_dict_in_generate": True}
-    found, prompt = generate(model, processor, requests, **settings)
-    return found.sequences[:, prompt:], torch.stack(found.logits, dim=1) if logits else None
+    settings = {**GREEDY, "max_new_tokens": steps, "return_dict_in_generate": True}
+    if not logits:
+        found, prompt = generate(model, processor, requests, **settings)
+        return found.sequences[:, prompt:], None
+    with step_logits(model, settings) as read:
+        found, prompt = generate(model, processor, requests, **settings)
+        return found.sequences[:, prompt:], torch.stack(read(found), dim=1)
 
 
 def answer(

@@ -95,7 +95,7 @@ class Guard:
 
     Args:
         model: a loaded model of a known family, in eval mode.
-        processor: its processor.
+        processor: its processor; for families that are code of their checkpoints, the checkpoint's tokenizer.
         vectors: made for this model (checked here).
         carrier: ``"state"`` steers at the last norm, ``"logits"`` as a logits processor; equal for linear heads.
         schedule: a schedule of the vectors by name, or one's own; ``None`` takes the vectors' default.
@@ -137,6 +137,7 @@ class Guard:
         if carrier not in CARRIERS:
             raise InputError(f"carrier must be one of {', '.join(CARRIERS)}, got {carrier!r}")
         self.parts = models.read(model)
+        processor = models.as_processor(model.config, processor)
         vectors.check(model, processor, allow_mismatch=tuple(allow_mismatch))
         self.model = model
         self.processor = processor

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ras_ext.conversation import Request
-from ras_ext.generation import Greedy, decode, greedy
+from ras_ext.generation import Greedy, decode, fit_for_prompt, greedy
 from ras_ext.prompts import Prompts
 
 
@@ -26,7 +26,7 @@ def visual_contexts(
         asked = looking([requests[index] for index in seen], prompts)
         rows, _ = (write or partial(greedy, model, processor))(asked, prompts.max_context_tokens)
         for index, sentence in zip(seen, decode(model, processor, rows), strict=True):
-            contexts[index] = sentence.text if requests[index].has_image else ""
+            contexts[index] = fit_for_prompt(model, sentence.text) if requests[index].has_image else ""
     return contexts
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from transformers import DynamicCache, StaticCache
+from transformers import DynamicCache
+
+from ras_ext.compat import SHARES_PREFIXES, StaticCache
+from ras_ext.models import family_of
 
 _STEP = 64  # tokens by which a static cache is sized, so that requests of about one length find it fitting
 
 
 def longest(model: Any, *, static: bool = False) -> float:
     """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
+    family = family_of(model.config)
+    if not SHARES_PREFIXES or (family is not None and family.encoding is not None):
+        return 0
     if positions_in_space(model) and "_prepare_position_ids_for_generation" not in vars(type(model)):
         return 0  # nobody would go on from them
     text = model.config.get_text_config()

@@ -32,10 +32,10 @@ class Opening:
     answers: list[Answer]
 
 
-def lengths(model: Any, rows: torch.Tensor, steps: int) -> torch.Tensor:
+def lengths(model: Any, rows: torch.Tensor, steps: int, processor: Any = None) -> torch.Tensor:
     """Real steps ``(B,)`` i32 among the first `steps` of generated token rows ``(B, T)``."""
     length = torch.full((rows.shape[0],), min(steps, rows.shape[1]), dtype=torch.int32, device=rows.device)
-    for end in end_tokens(model):
+    for end in end_tokens(model, processor):
         hit = rows[:, :steps] == end
         first = torch.where(hit.any(1), hit.int().argmax(1) + 1, rows.shape[1])
         length = torch.minimum(length, first.to(torch.int32))
@@ -50,7 +50,7 @@ def first_logits(
     assert logits is not None
     if logits.shape[1] < steps:  # every row ended early
         logits = torch.nn.functional.pad(logits, (0, 0, 0, steps - logits.shape[1]))
-    return logits, lengths(model, rows, steps)
+    return logits, lengths(model, rows, steps, processor)
 
 
 def opening(parts: Parts, processor: Any, requests: Sequence[Request], steps: int, max_new_tokens: int) -> Opening:
@@ -71,6 +71,6 @@ def opening(parts: Parts, processor: Any, requests: Sequence[Request], steps: in
     states = torch.stack(seen, dim=1)
     states = torch.nn.functional.pad(states, (0, 0, 0, steps - states.shape[1]))
     rows = rows[:, prompt:]
-    length = lengths(parts.model, rows, steps)
+    length = lengths(parts.model, rows, steps, processor)
     real = torch.arange(steps, device=states.device) < length[:, None].to(states.device)
     return Opening(states * real[..., None], length, decode(parts.model, processor, rows))

@@ -14,6 +14,7 @@ import torch
 from transformers import LogitsProcessor
 
 from ras_ext import ops
+from ras_ext.compat import text_config
 from ras_ext.dose import copies, per_request
 from ras_ext.errors import ModelError
 from ras_ext.models import Parts
@@ -65,7 +66,7 @@ class LogitsCarrier(LogitsProcessor):
     """
 
     def __init__(self, parts: Parts, vectors: SteeringVectors, risk: torch.Tensor) -> None:
-        text = parts.model.config.get_text_config()
+        text = text_config(parts.model.config)
         for name in ("final_logit_softcapping", "logit_scale"):
             if getattr(text, name, None):
                 raise ModelError(f"the head applies {name}, where mixing logits is not exact; use carrier='state'")
@@ -74,12 +75,13 @@ class LogitsCarrier(LogitsProcessor):
         # As the head sees a steered state: the prototype rounded to the model's type.
         self._prototypes = parts.logits(vectors.prototypes[: len(vectors.doses)]).unsqueeze(0)
         self._risk, self._doses = per_request(risk).to(self._prototypes.device), vectors.doses
-        self._start = self._width = 0
+        # A prompt of embeddings has no ids: its first token may be asked for at width 0.
+        self._start, self._width = 0, -1
 
     @property
     def steps(self) -> int:
         """How many steps of the answer went through it."""
-        return self._width - self._start + 1 if self._width else 0
+        return self._width - self._start + 1
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         width = input_ids.shape[1]

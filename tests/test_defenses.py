@@ -56,7 +56,7 @@ def test_the_forms_of_ras_are_guards_with_those_settings(organism: Subject) -> N
     assert guard("ras_auto")._look
     assert not guard("ras_auto_no_context")._look
     assert guard("ras_auto").evidence is None
-    with pytest.raises(InputError, match="regions"):
+    with pytest.raises(InputError, match="no calibrated evidence"):
         guard("ras_auto_attention")  # the built-in pack says nothing of regions
 
 

@@ -101,6 +101,7 @@ def calibrate(
             raise CalibrationError(f"the list of {label} queries is empty; give about 50")
     prompts = prompts or DEFAULT_PROMPTS
     parts = models.read(model)
+    processor = models.as_processor(model.config, processor)
     start = datetime.datetime.now(datetime.timezone.utc)
 
     prototypes = find_prototypes(

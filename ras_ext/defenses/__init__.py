@@ -15,6 +15,7 @@ from ras_ext.defenses.ras import RAS
 from ras_ext.defenses.safety_prompt import SafetyPrompt
 from ras_ext.defenses.undefended import Undefended
 from ras_ext.errors import InputError
+from ras_ext.models import as_processor
 from ras_ext.prompts import DEFAULT_PROMPTS
 from ras_ext.vectors import SteeringVectors
 
@@ -48,6 +49,7 @@ def build(name: str, model: Any, processor: Any, vectors: SteeringVectors | None
     Raises:
         InputError: no such defence, or it needs vectors and there are none.
     """
+    processor = as_processor(model.config, processor)
     if name == "none":
         return Undefended(model, processor)
     if name == "safety_prompt":

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ras_ext.compat import AttentionInterface, require, text_config
 from ras_ext.conversation import Request
 from ras_ext.errors import ModelError
 from ras_ext.generation import encode
@@ -23,9 +24,21 @@ See = Callable[[int, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Decoder:
-    """The stack of decoder layers of one model."""
+    """The stack of decoder layers of one model.
+
+    Raises:
+        ModelError: where the model looks cannot be told.
+    """
 
     parts: Parts
+
+    def __post_init__(self) -> None:
+        require(AttentionInterface, "reading a model's attention needs")
+        if self.parts.image_token_id is None:
+            raise ModelError(
+                f"where a {self.parts.family.name} model looks cannot be told: its images are no tokens of the prompt; "
+                "leave explanations and the evidence from attention out"
+            )
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -69,7 +82,7 @@ class Decoder:
 
     def n_heads(self) -> int:
         """Query heads of a layer."""
-        return int(self.parts.model.config.get_text_config().num_attention_heads)
+        return int(text_config(self.parts.model.config).num_attention_heads)
 
 
 def encoded(parts: Parts, processor: Any, requests: Iterable[Request]) -> dict[str, torch.Tensor]:

@@ -15,10 +15,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ras_ext import ops
+from ras_ext.compat import ALL_ATTENTION_FUNCTIONS, AttentionInterface, AttentionMaskInterface
 from ras_ext.errors import ModelError
 from ras_ext.explaining.decoder import Decoder
 from ras_ext.explaining.places import Places

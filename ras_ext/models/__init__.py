@@ -10,6 +10,7 @@ from ras_ext.errors import ModelError
 from ras_ext.models import (
     gemma3,
     idefics3,
+    internlm_xcomposer2,
     internvl,
     llava,
     llava_next,
@@ -20,9 +21,11 @@ from ras_ext.models import (
     qwen2_5_vl,
     qwen2_vl,
     qwen3_vl,
+    qwen_vl_chat,
     smolvlm,
     structure,
 )
+from ras_ext.models.encoding import Tokenized
 from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, accepts, find_parts
@@ -34,7 +37,9 @@ __all__ = [
     "Family",
     "Pair",
     "Parts",
+    "Tokenized",
     "accepts",
+    "as_processor",
     "device_of",
     "dtype_of",
     "family_of",
@@ -59,6 +64,8 @@ FAMILIES: tuple[Family, ...] = (
     smolvlm.FAMILY,
     mistral3.FAMILY,
     mllama.FAMILY,
+    qwen_vl_chat.FAMILY,
+    internlm_xcomposer2.FAMILY,
 )
 
 
@@ -67,8 +74,12 @@ def family_of(config: Any) -> Family | None:
     return next((family for family in FAMILIES if family.fits(config)), None)
 
 
-def processor_of(config: Any, tokenizer: Any, image_processor: Any, chat_template: str | None = None) -> Pair:
+def processor_of(
+    config: Any, tokenizer: Any, image_processor: Any = None, chat_template: str | None = None
+) -> Pair | Tokenized:
     """A processor for the guard from a tokenizer and an image processor, where the family's own cannot be had.
+
+    For families that are code of their checkpoints there is none, and the tokenizer is enough.
 
     Args:
         config: the model's config.
@@ -79,10 +90,24 @@ def processor_of(config: Any, tokenizer: Any, image_processor: Any, chat_templat
             model's.
     """
     family = family_of(config)
+    if family is not None and family.encoding is not None:
+        return Tokenized(tokenizer, config, family.name, family.encoding)
     if family is None or family.pairing is None:
         name = f"the {family.name} family" if family else f"a model of type {getattr(config, 'model_type', None)!r}"
         raise ModelError(f"{name} is served with its own processor only; open it with AutoProcessor")
     return Pair(tokenizer, image_processor, config, family.pairing, chat_template)
+
+
+def as_processor(config: Any, given: Any) -> Any:
+    """What was given for a processor, or for a family that has none, what its tokenizer (given) makes of one.
+
+    Raises:
+        ModelError: the tokenizer is another model's.
+    """
+    family = family_of(config)
+    if family is None or family.encoding is None or isinstance(given, Tokenized):
+        return given
+    return Tokenized(getattr(given, "tokenizer", given), config, family.name, family.encoding)
 
 
 def read(model: Any) -> Parts:

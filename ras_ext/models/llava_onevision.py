@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from transformers.image_processing_utils import select_best_resolution
-
 from ras_ext.models.pair import Pair, Pairing
 from ras_ext.models.parts import Family
 from ras_ext.models.template import chatml
@@ -18,6 +16,8 @@ from ras_ext.models.template import chatml
 
 def tiles(pair: Pair, features: Mapping[str, Any], index: int) -> str:
     """As many image tokens as there are features: the whole image, then the tiles' rows without their padding."""
+    from transformers.image_processing_utils import select_best_resolution
+
     vision = pair.config.vision_config
     side = vision.image_size // vision.patch_size
     if not _alone(features, index):

@@ -46,7 +46,8 @@ def load(
         dtype: as in transformers; ``"auto"`` takes the checkpoint's own.
         device_map, quantization_config: as in transformers, instead of `device`; the former wants accelerate.
         model_options: passed on to ``from_pretrained`` of the model alone, such as ``offload_folder``.
-        kwargs: passed on to ``from_pretrained`` of both.
+        kwargs: passed on to ``from_pretrained`` of both; ``trust_remote_code=True`` runs the checkpoint's own code,
+            which some families are (give the `revision` that was read).
 
     Returns:
         ``(model, processor)``, the model in eval mode.
@@ -58,22 +59,41 @@ def load(
         raise ModelError(f"device={device!r} and device_map={device_map!r} both place the model; give one of them")
     options = {"device_map": device_map, "quantization_config": quantization_config}
     options = {name: value for name, value in options.items() if value is not None} | dict(model_options or {})
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM
+
+    from ras_ext.compat import DTYPE, AutoModelForImageTextToText
 
     place = locate(str(name))
     if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
         raise ModelError(f"the folder {place!r} holds no config.json, so it is no model; give a model's folder")
     try:
-        processor = _processor(place, revision=revision, **kwargs)
-        model = AutoModelForImageTextToText.from_pretrained(place, revision=revision, dtype=dtype, **options, **kwargs)
+        tokenized = _tokenized(place, revision=revision, **kwargs)
+        processor = tokenized or _processor(place, revision=revision, **kwargs)
+        opens: Any = AutoModelForCausalLM if tokenized else AutoModelForImageTextToText
+        model = opens.from_pretrained(place, revision=revision, **{DTYPE: dtype}, **options, **kwargs)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"the model {name!s} cannot be opened: {first_line(error)}{_install(str(error))}") from error
     if device is not None:
         try:
-            model.to(device)  # type: ignore[arg-type]
+            model.to(device)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"the model {name!s} cannot be moved to {device}: {str(error).splitlines()[0]}") from error
     return model.eval(), processor
+
+
+def _tokenized(place: str, **kwargs: Any) -> Any:
+    """The checkpoint's tokenizer in a processor's place, for families that are code of their checkpoints; else None."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from ras_ext.models import family_of, processor_of
+
+    if not kwargs.get("trust_remote_code"):
+        return None
+    config = AutoConfig.from_pretrained(place, **kwargs)
+    family = family_of(config)
+    if family is None or family.encoding is None:
+        return None
+    return processor_of(config, AutoTokenizer.from_pretrained(place, **kwargs))
 
 
 def _processor(place: str, **kwargs: Any) -> Any:

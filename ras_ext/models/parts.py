@@ -6,13 +6,15 @@ One :class:`Family` per architecture says where to look; :class:`Parts` holds wh
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from ras_ext.compat import module_path, text_config
 from ras_ext.errors import ModelError
+from ras_ext.models.encoding import Encoding
 from ras_ext.models.pair import Pairing, image_token_id
 from ras_ext.models.placement import device_of, dtype_of
 
@@ -32,6 +34,9 @@ class Family:
         nested_images: its processor wants the images of a batch as one list per request.
         pairing: how a tokenizer and an image processor serve where its own processor cannot be had.
         even_batches: a row with fewer images than its neighbours would see their padding; such rows run apart.
+        encoding: how requests become inputs where the model is code of the checkpoint and has no processor at all.
+        architectures: values of ``config.architectures`` it is limited to; empty for any.
+        config_has: an entry of the config that it is limited to; empty for none.
     """
 
     name: str
@@ -44,13 +49,24 @@ class Family:
     nested_images: bool = False
     pairing: Pairing | None = None
     even_batches: bool = False
+    encoding: Encoding | None = None
+    architectures: tuple[str, ...] = ()
+    config_has: str = ""
 
     def fits(self, config: Any) -> bool:
         """Whether a model of this config belongs to the family."""
         tower = getattr(getattr(config, "vision_config", None), "model_type", None)
-        return getattr(config, "model_type", None) in self.model_types and (
-            not self.vision_types or tower in self.vision_types
+        return (
+            getattr(config, "model_type", None) in self.model_types
+            and (not self.vision_types or tower in self.vision_types)
+            and (not self.architectures or not {*self.architectures}.isdisjoint(config.architectures or ()))
+            and (not self.config_has or bool(getattr(config, self.config_has, None)))
         )
+
+    @property
+    def auto_class(self) -> str:
+        """What opens its models."""
+        return "AutoModelForCausalLM (trust_remote_code=True)" if self.encoding else "AutoModelForImageTextToText"
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,7 @@ class Parts:
         layers: the decoder layers in order.
         vision: the vision tower.
         linear_head: the model's logits are the head's output as it stands, neither capped nor scaled.
+        image_token_id: ``None`` where images are no tokens of the vocabulary.
     """
 
     family: Family
@@ -70,7 +87,7 @@ class Parts:
     hidden_size: int
     vocab_size: int
     n_layers: int
-    image_token_id: int
+    image_token_id: int | None
     layers: nn.ModuleList
     vision: nn.Module
     linear_head: bool = True
@@ -103,15 +120,21 @@ def find_parts(family: Family, model: Any, *, linear_head: bool = True) -> Parts
     Raises:
         ModelError: a part is not where the family has it.
     """
+    family = replace(
+        family,
+        final_norm=module_path(model, family.final_norm),
+        layers=module_path(model, family.layers),
+        vision=module_path(model, family.vision),
+    )
     final_norm = _module(family, model, "last norm", family.final_norm)
     layers = _module(family, model, "decoder layers", family.layers)
     vision = _module(family, model, "vision tower", family.vision)
     head = model.get_output_embeddings()
     if head is None:
-        raise ModelError(f"{type(model).__name__} has no LM head; load it with AutoModelForImageTextToText")
-    text = model.config.get_text_config()
+        raise ModelError(f"{type(model).__name__} has no LM head; load it with {family.auto_class}")
+    text = text_config(model.config)
     image_token = image_token_id(model.config)
-    if image_token is None:
+    if image_token is None and family.encoding is None:
         raise ModelError(f"the config of this {type(model).__name__} names no image token (image_token_id)")
     return Parts(
         family=family,
@@ -134,5 +157,5 @@ def _module(family: Family, model: Any, what: str, path: str) -> Any:
     except AttributeError:
         raise ModelError(
             f"a {family.name} model has its {what} at {path!r}, which this "
-            f"{type(model).__name__} lacks; load it with AutoModelForImageTextToText"
+            f"{type(model).__name__} lacks; load it with {family.auto_class}"
         ) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from ras_ext.compat import FINDS_STRUCTURE, require
 from ras_ext.errors import ModelError
 from ras_ext.models.pair import image_token_id
 from ras_ext.models.parts import Family, Parts, find_parts
@@ -32,6 +33,9 @@ def find(model: Any) -> Parts:
             f"models of type {kind!r} are not supported: {type(model).__name__} is no transformers model; "
             "load it with AutoModelForImageTextToText"
         )
+    require(
+        FINDS_STRUCTURE, f"models of type {kind!r} are of no known family, and finding their parts by structure needs"
+    )
     decoder = model.get_decoder()
     missing: list[str] = []
     if getattr(model.config, "is_encoder_decoder", False):

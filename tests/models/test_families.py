@@ -18,7 +18,8 @@ from ras_ext.generation import GREEDY, answer, encode, generate
 from ras_ext.prompts import Prompts
 from ras_ext.vectors import SteeringVectors
 
-NAMES = [family.name for family in families.FAMILIES]
+# Families that are code of their checkpoints have stand-ins and tests of their own, in legacy/.
+NAMES = [family.name for family in families.FAMILIES if family.encoding is None]
 STEPS = 3
 PROMPTS = Prompts(
     visual_context="w40 w41", safety="w42 w43", reformulation="{safety} {visual_context} {query}", max_context_tokens=4
@@ -163,7 +164,7 @@ def test_gemmas_image_tokens_are_told_to_the_model() -> None:
     assert not torch.allclose(told[1, -1], untold[1, -1])
 
 
-@pytest.mark.parametrize("family", families.FAMILIES, ids=NAMES)
+@pytest.mark.parametrize("family", [family for family in families.FAMILIES if family.name in NAMES], ids=NAMES)
 def test_a_usual_template_marks_the_image_once_and_ends_where_the_answer_begins(family: families.Family) -> None:
     if family.chat_template is None:
         assert family.name == "llava_next"
