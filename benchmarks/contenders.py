@@ -19,6 +19,17 @@ COMPILED = "compiled"
 Contender = Callable[..., Any]  # (requests, max_new_tokens, settings of generate) → answers
 
 
+class _KnowingECSO(ECSO):
+    """Its verdicts cost what they cost and are right: the unsafe requests are those it answers anew."""
+
+    def __init__(self, on: Subject) -> None:
+        super().__init__(on.model, on.processor)
+        self._unsafe = {id(request) for request, unsafe in zip(on.requests, on.unsafe, strict=True) if unsafe}
+
+    def is_harmful(self, request: Request, verdict: str) -> bool:
+        return id(request) in self._unsafe
+
+
 def compiled_settings(device: str) -> dict[str, Any]:
     """What makes ``generate`` decode with a compiled model and a cache of fixed size."""
     from transformers import CompileConfig
@@ -53,9 +64,9 @@ def contenders(on: Subject, *, compile: bool) -> dict[str, Contender]:
         UNDEFENDED: plain,
         "safety prompt": defended(SafetyPrompt(model, processor, vectors.prompts)),
         "constant": defended(build("constant", model, processor, vectors)),
-        # Its cost is that of its verdicts: no answer found harmful, and every one.
-        "ecso, none harmful": defended(ECSO(model, processor, Wording(verdict="\0"))),
-        "ecso, all harmful": defended(ECSO(model, processor, Wording(verdict=""))),
+        # Its cost is that of its verdicts: as if it always knew, and as if it never found anything.
+        "ecso": defended(_KnowingECSO(on)),
+        "ecso, nothing found": defended(ECSO(model, processor, Wording(verdict="\0"))),
         "coca": defended(build("coca", model, processor, vectors)),
         RAS: ras,
         "ras, logits carrier": guarded(carrier="logits"),

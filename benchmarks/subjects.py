@@ -32,6 +32,7 @@ class Subject:
     processor: Any
     vectors: SteeringVectors
     requests: list[Request]
+    unsafe: list[bool]  # which of them should be refused: every other
 
 
 def subject(name: str, requests: int, device: torch.device, layers: int | None = None) -> Subject:
@@ -43,8 +44,11 @@ def _organism(requests: int, device: torch.device) -> Subject:
     model, processor = models.load("builtin:organism", device=str(device))
     with tempfile.TemporaryDirectory() as folder:
         items = load_items(write_set("evaluation", folder, count=4 * requests))
-        asked = [item.request() for item in items if item.image is not None][:requests]
-    return Subject("organism", model, processor, load_vectors("builtin:organism"), asked)
+        kinds = [[item for item in items if item.image and item.label == label] for label in ("safe", "unsafe")]
+        seen = [kinds[index % 2][index // 2] for index in range(requests)]
+        asked = [item.request() for item in seen]  # the images are read while they are there
+    unsafe = [item.label == "unsafe" for item in seen]
+    return Subject("organism", model, processor, load_vectors("builtin:organism"), asked, unsafe)
 
 
 def _shape(name: str, requests: int, device: torch.device, layers: int) -> Subject:
@@ -100,7 +104,7 @@ def _shape(name: str, requests: int, device: torch.device, layers: int) -> Subje
         noise = torch.randint(0, 256, (336, 336, 3), dtype=torch.uint8, generator=pixels).numpy()
         words = " ".join(f"w{100 + 37 * index + step}" for step in range(_QUESTION))
         asked.append(Request.of(Image.fromarray(noise), words))
-    return Subject(name, model, processor, vectors, asked)
+    return Subject(name, model, processor, vectors, asked, unsafe=[index % 2 == 1 for index in range(requests)])
 
 
 def _processor() -> Any:

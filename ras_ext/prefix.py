@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from ras_ext.beginnings import Beginning, beginning, tail
+from ras_ext.beginnings import Beginning, Prompts
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, end_tokens, pad_token, render
 from ras_ext.models import accepts, device_of
@@ -40,6 +40,7 @@ class SharedPrefix:
         model: Any,
         processor: Any,
         template: str | None,
+        prompts: Prompts,
         beginnings: list[Beginning],
         images: dict[str, Any],
         kinds: list[list[int]] | None,
@@ -47,7 +48,7 @@ class SharedPrefix:
         decode: Callable[..., Any],
     ) -> None:
         self._model, self._processor, self._template = model, processor, template
-        self._beginnings, self._images, self._kinds = beginnings, images, kinds
+        self._apart, self._beginnings, self._images, self._kinds = prompts, beginnings, images, kinds
         self._pad = pad_token(model, processor)
         self._ids, self._mask = self._padded([row.tokens for row in beginnings])
         self._cache, self._decode = cache, decode
@@ -101,7 +102,7 @@ class SharedPrefix:
         """Tokens and mask ``(B, T)`` of whole prompts: what is shared, then the rows' own parts, each padded left."""
         tails = []
         for request, row in zip(requests, self._beginnings, strict=True):
-            found = tail(self._processor, render(self._processor, request, self._template), row)
+            found = self._apart.tail(render(self._processor, request, self._template), row)
             if found is None:
                 raise ValueError("the prompt does not begin as the batch does")
             tails.append(found)
@@ -180,15 +181,16 @@ def share(
     given = batch.pop(_KINDS, None) if positions_in_space(model) else None
     if any(value.ndim >= 2 and value.shape[:2] == ids.shape for value in batch.values()):
         return None  # something else goes with every token
+    apart = Prompts(processor)
     beginnings: list[Beginning] = []
     kinds: list[list[int]] = []
     own = others_own = 0  # tokens of the longest prompt behind its beginning
     for index, request in enumerate(requests):
         text = render(processor, request, template)
-        row = beginning(processor, text, ids[index][mask[index].bool()].tolist(), request.has_image)
+        row = apart.beginning(text, ids[index][mask[index].bool()].tolist(), request.has_image)
         if row is None:
             return None
-        tails = [tail(processor, render(processor, stage[index], template), row) for stage in others]
+        tails = [apart.tail(render(processor, stage[index], template), row) for stage in others]
         if any(found is None for found in tails):
             return None
         own = max(own, int(mask[index].sum()) - len(row.tokens))
@@ -207,7 +209,7 @@ def share(
         how = GenerationConfig(compile_config=compile_config, disable_compile=bool(disable_compile))
         if model._valid_auto_compile_criteria({"past_key_values": cache}, how):
             decode = model.get_compiled_call(compile_config)
-    return SharedPrefix(model, processor, template, beginnings, batch, kinds or None, cache, decode)
+    return SharedPrefix(model, processor, template, apart, beginnings, batch, kinds or None, cache, decode)
 
 
 def _sways(config: GenerationConfig) -> bool:

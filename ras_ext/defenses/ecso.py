@@ -47,7 +47,7 @@ class ECSO:
         harmful = [
             index
             for index, verdict in enumerate(verdicts)
-            if requests[index].has_image and verdict.text.lower().startswith(words.verdict)
+            if requests[index].has_image and self.is_harmful(requests[index], verdict.text)
         ]
         if not harmful:
             return answers
@@ -60,6 +60,10 @@ class ECSO:
         for index, again in zip(harmful, self._say(blind, max_new_tokens, settings), strict=True):
             answers[index] = again
         return answers
+
+    def is_harmful(self, request: Request, verdict: str) -> bool:
+        """What the model's verdict on its answer to a request comes to."""
+        return verdict.lower().startswith(self.wording.verdict)
 
     def _say(self, requests: Sequence[Request], tokens: int, settings: dict[str, Any]) -> list[Answer]:
         return answer(self.model, self.processor, requests, max_new_tokens=tokens, **settings)
