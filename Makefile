@@ -1,5 +1,5 @@
 # make demo: set up and run the main job.  make test: set up and run the tests.  Both need nothing but Python and g++.
-.PHONY: demo test test-legacy lint setup organism cuda-build cuda-build-status gpu-check clean
+.PHONY: demo test test-legacy test-quantised lint setup organism cuda-build cuda-build-status gpu-check clean
 
 BUILT_FROM := setup.py pyproject.toml $(shell find csrc -type f)
 BIN := .venv/bin
@@ -13,6 +13,11 @@ test: .venv/.ready
 # Two families are code of their checkpoints, for transformers 4.3x: an environment of its own (.venv-legacy) and their tests.
 test-legacy:
 	scripts/test_legacy.sh $(ARGS)
+
+# Quantised weights: their packages lie beside the environment, since transformers would import one of them in every command.
+test-quantised: .venv/.ready
+	test -d .venv/quantisers || $(BIN)/python -m pip -q install --no-deps --target .venv/quantisers "torchao>=0.17" "bitsandbytes>=0.49"
+	PYTHONPATH=.venv/quantisers RAS_EXT_REQUIRE_QUANTISERS=1 $(BIN)/python -m pytest tests/models/test_quantised.py tests/test_guard_loading.py $(ARGS)
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md from the CSVs under results/, between two markers.
+"""Writes the tables of README.md, and the costs on docs/guard.md, from the CSVs under results/, between two markers.
 
 ``python benchmarks/table.py [--check]``; with ``--check`` nothing is written and the exit code is 1 where the page
 is not what the CSVs say.
@@ -16,6 +16,8 @@ from ras_ext.benchmark import record
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: written by table.py -->", "<!-- end of tables -->"
+COSTS = HERE.parent / "docs" / "guard.md"
+BEGIN_COSTS, END_COSTS = "<!-- costs: written by benchmarks/table.py -->", "<!-- end of costs -->"
 _PEERS = {
     "op": "op",
     "shape": "shape",
@@ -91,27 +93,50 @@ def table(question: str, rows: list[dict[str, str]]) -> list[str]:
     return lines + [f"| {' | '.join(row.get(name) or '–' for name in shown)} |" for row in rows]
 
 
-def page(text: str, results: Path) -> str:
-    """The page with its tables as the CSVs have them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"table: README.md must hold the lines {BEGIN!r} and {END!r}; put them back")
-    return f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}"
+def costs(results: Path) -> str:
+    """What each defence costs a whole request, side by side for the sizes of batch, one table a machine."""
+    found = []
+    for path in sorted(results.glob("*/end_to_end.csv")):
+        rows = [row for row in record.read(path) if row["new_tokens"].isdigit()]
+        sizes = list(dict.fromkeys(row["batch"] for row in rows))
+        heads = [f"{what}, batch {size}" for size in sizes for what in ("throughput", "first token ms", "peak memory")]
+        lines = [f"| | {' | '.join(heads)} |", "|" + "---|" * (len(heads) + 1)]
+        for name in dict.fromkeys(row["defence"] for row in rows):
+            cells = []
+            for size in sizes:
+                row = next((row for row in rows if (row["defence"], row["batch"]) == (name, size)), {})
+                cells += [row.get(key) or "–" for key in ("relative_throughput", "first_token_ms", "relative_peak")]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        found.append("\n".join(lines))
+    return "\n\n".join(found) if found else "Nothing is recorded yet."
+
+
+def filled(path: Path, text: str, begin: str, end: str, content: str) -> str:
+    """The page with the content between its two markers."""
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        sys.exit(f"table: {path.name} must hold the lines {begin!r} and {end!r}; put them back")
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--page", type=Path, default=HERE / "README.md")
+    parser.add_argument("--costs", type=Path, default=COSTS)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     given = parser.parse_args()
-    text = given.page.read_text(encoding="utf-8")
-    wanted = page(text, given.results)
-    if given.check and wanted != text:
-        sys.exit(f"table: {given.page} is not what the CSVs say; run python benchmarks/table.py")
-    if wanted != text:
-        given.page.write_text(wanted, encoding="utf-8")
+    for path, begin, end, content in (
+        (given.page, BEGIN, END, tables(given.results)),
+        (given.costs, BEGIN_COSTS, END_COSTS, costs(given.results)),
+    ):
+        text = path.read_text(encoding="utf-8")
+        wanted = filled(path, text, begin, end, content)
+        if given.check and wanted != text:
+            sys.exit(f"table: {path} is not what the CSVs say; run python benchmarks/table.py")
+        if wanted != text:
+            path.write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,20 +78,42 @@ def test_tables_hold_the_figures_and_a_page_that_differs_is_refused(tmp_path: Pa
         "text_rows,keys,dtype,ours_mb,eager_mb\n64,640,float32,0.25,5.5\n128,1280,float32,0.5,22\n"
     )
     (folder / "another.csv").write_text("what,how_much\nall,1\n")
-    page = tmp_path / "README.md"
+    (folder / "end_to_end.csv").write_text(
+        "defence,batch,new_tokens,relative_throughput,first_token_ms,relative_peak\n"
+        "undefended,1,128,1,6.1,1\nras,1,128,0.92,24.8,0.99\nundefended,8,128,1,14.6,1\nras,8,own,0.4,48,\n"
+    )
+    page, costs = tmp_path / "README.md", tmp_path / "guard.md"
     page.write_text((BENCHMARKS / "README.md").read_text())
-    args = ("--page", page, "--results", tmp_path / "results")
+    costs.write_text((BENCHMARKS.parent / "docs" / "guard.md").read_text())
+    args = ("--page", page, "--costs", costs, "--results", tmp_path / "results")
     assert table(*args) == ""
     text = page.read_text()
     assert "Some CPU, 2 cores; torch 2.13" in text
     assert "| text rows | keys | type | ours MB | eager MB |" in text
     assert "| 128 | 1280 | float32 | 0.5 | 22 |" in text
     assert "| what | how_much |" in text
+    assert "| ras | 0.92 | 24.8 | 0.99 | – | – | – |" in costs.read_text()
     assert table("--check", *args) == ""
     page.write_text(text.replace("| 0.5 | 22 |", "| 0.1 | 22 |"))
     assert "is not what the CSVs say" in table("--check", *args)
     page.write_text("no markers")
     assert "put them back" in table(*args)
+
+
+def test_whole_requests_are_timed_for_every_defence(tmp_path: Path) -> None:
+    words = ("--tokens", 4, "--requests", 4, "--batches", 1, 2, "--rounds", 1, "--compile", "--no-own")
+    rows = rows_of(Path(script("end_to_end.py", *words, "--device", "cpu", "--results", tmp_path).strip()))
+    names = [row["defence"] for row in rows if row["batch"] == "1"]
+    assert {"undefended", "constant", "ecso", "coca", "ras", "three prefills, one at a time"} <= set(names)
+    assert len(rows) == 2 * len(names) - 1  # three prefills take one request at a time
+    assert all(float(row["whole_ms"]) > float(row["first_token_ms"]) / 2 > 0 for row in rows)
+    stages = [row for row in rows if row["stage_1_ms"]]
+    assert [row["defence"] for row in stages] == ["ras", "ras"]
+    assert all(float(row["stage_1_ms"]) < float(row["first_token_ms"]) for row in stages)
+    weighed = {(row["defence"], row["batch"]): float(row["peak_mb"]) for row in rows if row["peak_mb"]}
+    assert weighed["undefended", "1"] < weighed["undefended", "2"], "twice the rows hold more"
+    weights = 1.3  # the organism's, in millions of f32
+    assert weighed["undefended", "1"] > 4 * weights * 0.9
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU: the script would run")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,14 @@ pytestmark = [
 ]
 RISKS = [1.0, 0.5, 0.25]
 TOWERS = ["vision_tower", "visual"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quantisers() -> None:
+    """Where they are promised (make test-quantised) they are there."""
+    if os.environ.get("RAS_EXT_REQUIRE_QUANTISERS"):
+        assert find_spec("torchao")
+        assert find_spec("bitsandbytes")
 
 
 def torchao(kind: str, head: bool) -> Any:
