@@ -31,7 +31,8 @@ from ras_ext.states import first_logits
 RESULTS = Path(__file__).resolve().parent / "results"
 OWN = "own"  # answers as long as the model makes them
 LONGEST = 128  # of those
-WEIGHED = (UNDEFENDED, "safety prompt", RAS)  # whose memory is measured
+# Whose memory is measured.
+WEIGHED = (UNDEFENDED, "safety prompt", RAS, f"{UNDEFENDED}, {COMPILED}", f"{RAS}, {COMPILED}")
 STAGES = ("encode_ms", "stage_1_ms", "stage_2_ms")
 
 
@@ -74,12 +75,13 @@ def stages(on: Subject, batch: list[Request], rounds: int) -> dict[str, float]:
 def heights(on: Subject, compile: bool, batch: int, tokens: int) -> dict[str, int]:
     """Bytes held at the height of one batch, by each contender alone."""
     found = {}
-    for name in [name for name in contenders(on, compile=compile) if name.partition(",")[0] in WEIGHED]:
+    for name in [name for name in contenders(on, compile=compile) if name in WEIGHED]:
         if hasattr(on.model, "_cache"):
             del on.model._cache  # of fixed size, kept by transformers for the next answer
         gc.collect()
         run = contenders(on, compile=compile)[name]
-        run(on.requests[:batch], tokens, min_new_tokens=tokens)  # compiled, and buffers made
+        warm = tokens if COMPILED in name else 2  # so that graphs and caches are there that fit
+        run(on.requests[:batch], warm, min_new_tokens=warm)
         found[name] = peak_bytes(partial(all_of, run, [on.requests[:batch]], tokens), on.model)
     return found
 

@@ -23,7 +23,7 @@ from ras_ext.batches import parts_of, run_in_parts
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
 from ras_ext.explaining.evidence import AttentionEvidence
-from ras_ext.generation import answer
+from ras_ext.generation import Answer, answer
 from ras_ext.judge import opens_with_refusal
 from ras_ext.loading import load_vectors
 from ras_ext.memory import Memory
@@ -238,29 +238,11 @@ class Guard:
         seconds = time.perf_counter() - start
         judging = 0 if known else (1 if shared else 1 + self._look) + (self.evidence is not None)
         prefills = judging + (run is None)
-        guarded = []
-        found = zip(requests, answers, risk.tolist(), similarity.tolist(), contexts, strict=True)
-        for request, one, r, s, context in found:
-            steps = min(len(self.vectors.doses), one.tokens + one.ended) if r > 0 else 0
-            guarded.append(
-                GuardedAnswer(
-                    text=one.text,
-                    risk=r,
-                    similarity=s,
-                    visual_context=context,
-                    steps=steps,
-                    regions=None,
-                    image_prefills=prefills if request.has_image else 0,
-                    tokens=one.tokens,
-                    refused=opens_with_refusal(one.text),
-                    dose=tuple(r * dose for dose in self.vectors.doses[:steps]),
-                    schedule=self.vectors.schedule,
-                    carrier=self.carrier,
-                    vectors=self.vectors.id,
-                    seconds=seconds,
-                )
-            )
-        return guarded
+        judged = map(Risk, risk.tolist(), similarity.tolist(), contexts)
+        return [
+            self._receipt(one, found, prefills if request.has_image else 0, seconds)
+            for request, one, found in zip(requests, answers, judged, strict=True)
+        ]
 
     def generate(
         self,
@@ -289,6 +271,25 @@ class Guard:
         """
         request = Request.from_messages(messages, images)
         return self.generate_batch([request], max_new_tokens=max_new_tokens, **settings)[0]
+
+    def _receipt(self, said: Answer, found: Risk, image_prefills: int, seconds: float) -> GuardedAnswer:
+        steps = min(len(self.vectors.doses), said.tokens + said.ended) if found.risk > 0 else 0
+        return GuardedAnswer(
+            text=said.text,
+            risk=found.risk,
+            similarity=found.similarity,
+            visual_context=found.visual_context,
+            steps=steps,
+            regions=None,
+            image_prefills=image_prefills,
+            tokens=said.tokens,
+            refused=opens_with_refusal(said.text),
+            dose=tuple(found.risk * dose for dose in self.vectors.doses[:steps]),
+            schedule=self.vectors.schedule,
+            carrier=self.carrier,
+            vectors=self.vectors.id,
+            seconds=seconds,
+        )
 
     def _judge(
         self, requests: Sequence[Request], max_new_tokens: int = 0, settings: Mapping[str, Any] | None = None
