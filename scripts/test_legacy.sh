@@ -18,5 +18,5 @@ say "building and installing ras_ext into $VENV"
 find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
 $PIP install --no-deps --no-build-isolation --force-reinstall .
 
-# Not `python -m pytest`, which would put the sources before what was installed.
-RAS_EXT_REQUIRE_COMPILED=1 $VENV/bin/pytest -p no:cacheprovider tests/models/legacy "$@"
+# -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.
+RAS_EXT_REQUIRE_COMPILED=1 $VENV/bin/python -P -m pytest -p no:cacheprovider tests/models/legacy "$@"
