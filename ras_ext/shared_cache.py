@@ -10,7 +10,7 @@ from transformers import DynamicCache
 from ras_ext.compat import SHARES_PREFIXES, StaticCache
 from ras_ext.models import family_of
 
-_STEP = 64  # tokens by which a static cache is sized, so that requests of about one length find it fitting
+_STEP = 32  # tokens by which a static cache is sized, so that requests of about one length find it fitting
 
 
 def longest(model: Any, *, static: bool = False) -> float:
