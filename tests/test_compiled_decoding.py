@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from models import tiny
-from models.test_families import PROMPTS, three
+from models.test_families import NAMES, PROMPTS, three
 from PIL import Image
 from transformers import CompileConfig
 
@@ -137,9 +137,8 @@ def test_a_model_that_the_user_compiled(
         assert [answer.text for answer in again] == [answer.text for answer in plain]
 
 
-@pytest.mark.parametrize("name", ["qwen2_5_vl", "internvl", "mllama"])
-def test_other_families_compile_whole(name: str) -> None:
-    """Positions in space, tiles, cross-attention."""
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_compiles_whole(name: str) -> None:
     model, processor = tiny.build(name, "left")
     lists = {"unsafe": ["w1 w2", "w3 w4"], "safe": ["w20 w9", "w21 w9"]}
     guard = Guard(model, processor, calibrate(model, processor, **lists, prompts=PROMPTS, max_new_tokens=3))
