@@ -14,7 +14,7 @@ class Beginning:
     tokens: list[int]
 
 
-class Prompts:
+class Beginnings:
     """Takes the prompts of a batch apart; what many of them end in is turned into tokens once."""
 
     def __init__(self, processor: Any) -> None:

@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 from ras_ext.compat import left_padded, returned_width, step_logits, templated
 from ras_ext.conversation import Request
 from ras_ext.errors import InputError, ModelError
-from ras_ext.models import accepts, device_of, dtype_of, family_of
+from ras_ext.models import accepts, device_of, dtype_of, encoding_of, family_of
 
 # Settings that would change what the first tokens of a judged answer are, whatever the checkpoint's defaults.
 GREEDY: dict[str, Any] = {
@@ -127,14 +127,14 @@ def prepared(model: Any, processor: Any, requests: Sequence[Request]) -> Iterato
     Raises:
         InputError: there is no request, or a text holds what marks an image.
     """
-    family = family_of(model.config)
-    if family is None or family.encoding is None:
+    encoding = encoding_of(model.config)
+    if encoding is None:
         yield encode(model, processor, requests)
         return
     if not requests:
         raise InputError("a batch needs at least one request, got none")
-    family.encoding.refuse_marks(requests)
-    with family.encoding.inputs(model, processor.tokenizer, requests) as inputs:
+    encoding.refuse_marks(requests)
+    with encoding.inputs(model, processor.tokenizer, requests) as inputs:
         yield inputs
 
 
@@ -142,9 +142,9 @@ def end_tokens(model: Any, processor: Any = None) -> list[int]:
     """The token ids that end an answer: of the generation settings and, with a processor, of the family."""
     ends = model.generation_config.eos_token_id
     found = [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
-    family = family_of(model.config)
-    if processor is not None and family is not None and family.encoding is not None:
-        found += [end for end in family.encoding.end_tokens(processor.tokenizer) if end not in found]
+    encoding = encoding_of(model.config)
+    if processor is not None and encoding is not None:
+        found += [end for end in encoding.end_tokens(processor.tokenizer) if end not in found]
     return found
 
 
@@ -163,8 +163,8 @@ def pad_token(model: Any, processor: Any) -> int:
 def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
     """Texts and lengths of generated rows ``(B, T)``, each cut at its first end token."""
     ends = set(end_tokens(model, processor))
-    family = family_of(model.config)
-    skip = family is None or family.encoding is None or not family.encoding.speaks_marks
+    encoding = encoding_of(model.config)
+    skip = encoding is None or not encoding.speaks_marks
     answers = []
     for row in rows.tolist():
         length = next((index for index, token in enumerate(row) if token in ends), len(row))
@@ -175,8 +175,8 @@ def decode(model: Any, processor: Any, rows: torch.Tensor) -> list[Answer]:
 
 def fit_for_prompt(model: Any, text: str) -> str:
     """A text the model wrote, without what would be read as an image in a prompt of a family that goes by paths."""
-    family = family_of(model.config)
-    return text if family is None or family.encoding is None else family.encoding.without_marks(text)
+    encoding = encoding_of(model.config)
+    return text if encoding is None else encoding.without_marks(text)
 
 
 @torch.inference_mode()

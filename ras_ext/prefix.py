@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from ras_ext.beginnings import Beginning, Prompts
+from ras_ext.beginnings import Beginning, Beginnings
 from ras_ext.conversation import Request
 from ras_ext.generation import chat_template, encode, end_tokens, pad_token, render
 from ras_ext.models import accepts, device_of
@@ -40,7 +40,7 @@ class SharedPrefix:
         model: Any,
         processor: Any,
         template: str | None,
-        prompts: Prompts,
+        apart: Beginnings,
         beginnings: list[Beginning],
         images: dict[str, Any],
         kinds: list[list[int]] | None,
@@ -48,7 +48,7 @@ class SharedPrefix:
         decode: Callable[..., Any],
     ) -> None:
         self._model, self._processor, self._template = model, processor, template
-        self._apart, self._beginnings, self._images, self._kinds = prompts, beginnings, images, kinds
+        self._apart, self._beginnings, self._images, self._kinds = apart, beginnings, images, kinds
         self._pad = pad_token(model, processor)
         self._ids, self._mask = self._padded([row.tokens for row in beginnings])
         self._cache, self._decode = cache, decode
@@ -115,7 +115,7 @@ class SharedPrefix:
             width = self._ids.shape[1]
             crop(self._cache, width)
             return self._scores(self._model, ids[:, width:], mask, position_ids=self._positions(mask)[..., width:])
-        self._seen, images = True, self._images
+        self._seen, images, self._images = True, self._images, {}  # let go: nobody reads them again
         if not positions_in_space(self._model):
             images = {**images, "position_ids": self._positions(mask)}
         elif self._kinds is not None:
@@ -137,9 +137,8 @@ class SharedPrefix:
 
     def _open(self, mask: torch.Tensor, steps: int) -> torch.Tensor:
         """The mask with room for what is to be written; as long as the cache where that is of fixed size."""
-        return torch.nn.functional.pad(
-            mask, (0, (capacity(self._cache) or mask.shape[1] + steps) - mask.shape[1]), value=1
-        )
+        width = mask.shape[1]
+        return torch.nn.functional.pad(mask, (0, (capacity(self._cache) or width + steps) - width), value=1)
 
     def _padded(self, rows: list[list[int]], fill: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows padded on the left, and the mask that says which are real, both (B, T) on the model's device."""
@@ -181,7 +180,7 @@ def share(
     given = batch.pop(_KINDS, None) if positions_in_space(model) else None
     if any(value.ndim >= 2 and value.shape[:2] == ids.shape for value in batch.values()):
         return None  # something else goes with every token
-    apart = Prompts(processor)
+    apart = Beginnings(processor)
     beginnings: list[Beginning] = []
     kinds: list[list[int]] = []
     own = others_own = 0  # tokens of the longest prompt behind its beginning

@@ -8,15 +8,14 @@ from typing import Any
 from transformers import DynamicCache
 
 from ras_ext.compat import SHARES_PREFIXES, StaticCache
-from ras_ext.models import family_of
+from ras_ext.models import encoding_of
 
 _STEP = 32  # tokens by which a static cache is sized, so that requests of about one length find it fitting
 
 
 def longest(model: Any, *, static: bool = False) -> float:
     """How long a prompt may be of which the model's cache keeps every key behind the ones before; 0 if it does not."""
-    family = family_of(model.config)
-    if not SHARES_PREFIXES or (family is not None and family.encoding is not None):
+    if not SHARES_PREFIXES or encoding_of(model.config):
         return 0
     if positions_in_space(model) and "_prepare_position_ids_for_generation" not in vars(type(model)):
         return 0  # nobody would go on from them
@@ -43,18 +42,18 @@ class StaticCaches:
     """Caches of fixed size, the last of which is kept: compiled code and captured graphs go on with its tensors."""
 
     def __init__(self) -> None:
-        self._kept: tuple[int, int, Any] | None = None
+        self._kept: tuple[int, Any] | None = None  # its rows, and the cache
 
     def take(self, model: Any, rows: int, length: int) -> Any:
         """An empty cache for so many rows of at least `length` tokens."""
-        if self._kept and self._kept[0] == rows and self._kept[1] >= length:
-            cache = self._kept[2]
+        if self._kept and self._kept[0] == rows and (capacity(self._kept[1]) or 0) >= length:
+            cache = self._kept[1]
             cache.reset()  # to zeros: what a broken request has left behind would spoil even masked keys
             return cache
         self._kept = None  # before the next is made: both need not fit
         size = math.ceil(length / _STEP) * _STEP
         cache = StaticCache(config=model.config.get_text_config(), max_cache_len=size)
-        self._kept = (rows, size, cache)
+        self._kept = (rows, cache)
         return cache
 
 

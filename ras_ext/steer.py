@@ -13,9 +13,8 @@ from types import TracebackType
 import torch
 from transformers import LogitsProcessor
 
-from ras_ext import ops
 from ras_ext.compat import text_config
-from ras_ext.dose import copies, per_request
+from ras_ext.dose import per_request, pull
 from ras_ext.errors import ModelError
 from ras_ext.models import Parts
 from ras_ext.steered_norm import SteeredNorm
@@ -56,7 +55,7 @@ class StateCarrier:
 
 
 class LogitsCarrier(LogitsProcessor):
-    """The same dose as a logits processor, for engines where no hook can be set.
+    """The same dose as a logits processor, for engines where nothing can stand in the norm's place.
 
     Exact for a linear head without soft-capping; it acts on the logits as ``generate`` hands them over, after its
     own penalties.
@@ -95,8 +94,5 @@ class LogitsCarrier(LogitsProcessor):
             self._prototypes = self._prototypes.to(scores.device)
         steered = scores.clone()
         rows = torch.arange(scores.shape[0], dtype=torch.int32, device=scores.device)
-        risk = (self._risk * self._doses[at]).repeat_interleave(copies(self._risk, rows.numel()))
-        ops.steer_(
-            steered, rows, self._prototypes, torch.zeros_like(rows), torch.full_like(rows, at), risk.to(scores.device)
-        )
+        pull(steered, rows, self._prototypes, torch.full_like(rows, at), self._risk, self._doses[at])
         return steered

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ras_ext import ops
-from ras_ext.dose import copies
+from ras_ext.dose import pull
 from ras_ext.errors import ModelError
 from ras_ext.models import Parts
 from ras_ext.vectors import SteeringVectors
@@ -49,12 +48,6 @@ class SteeredNorm(nn.Module):
         self._passed = 0
         self._width = 0
         self._compiled = False
-
-    @property
-    def in_place(self) -> bool:
-        """Whether the model's passes run through it now."""
-        parent, name = self._seat()
-        return getattr(parent, name) is self
 
     @property
     def steps(self) -> int:
@@ -114,8 +107,7 @@ class SteeredNorm(nn.Module):
     def _pull(self, x: torch.Tensor, width: int, step: torch.Tensor, dose: torch.Tensor | float) -> None:
         """Steers the last of every `width` rows of `x`."""
         last = torch.arange(1, step.numel() + 1, dtype=torch.int32, device=x.device) * width - 1
-        risk = (self.risk * dose).repeat_interleave(copies(self.risk, step.numel()))
-        ops.steer_(x, last, self.prototypes, torch.zeros_like(step), step, risk)
+        pull(x, last, self.prototypes, step, self.risk, dose)
 
     def _seat(self) -> tuple[nn.Module, str]:
         path, _, name = self._parts[0].family.final_norm.rpartition(".")

@@ -25,7 +25,7 @@ from ras_ext.models import (
     smolvlm,
     structure,
 )
-from ras_ext.models.encoding import Tokenized
+from ras_ext.models.encoding import Encoding, Tokenized
 from ras_ext.models.load import load
 from ras_ext.models.pair import Pair
 from ras_ext.models.parts import Family, Parts, accepts, find_parts
@@ -42,6 +42,7 @@ __all__ = [
     "as_processor",
     "device_of",
     "dtype_of",
+    "encoding_of",
     "family_of",
     "load",
     "processor_of",
@@ -72,6 +73,12 @@ FAMILIES: tuple[Family, ...] = (
 def family_of(config: Any) -> Family | None:
     """The known family of a model's config, if any."""
     return next((family for family in FAMILIES if family.fits(config)), None)
+
+
+def encoding_of(config: Any) -> Encoding | None:
+    """How requests become inputs where the model is code of the checkpoint; None where it has a processor."""
+    family = family_of(config)
+    return family.encoding if family else None
 
 
 def processor_of(

@@ -85,13 +85,12 @@ def _tokenized(place: str, **kwargs: Any) -> Any:
     """The checkpoint's tokenizer in a processor's place, for families that are code of their checkpoints; else None."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from ras_ext.models import family_of, processor_of
+    from ras_ext.models import encoding_of, processor_of
 
     if not kwargs.get("trust_remote_code"):
         return None
     config = AutoConfig.from_pretrained(place, **kwargs)
-    family = family_of(config)
-    if family is None or family.encoding is None:
+    if encoding_of(config) is None:
         return None
     return processor_of(config, AutoTokenizer.from_pretrained(place, **kwargs))
 
