@@ -20,6 +20,11 @@ test-legacy:
 test-lmms:
 	scripts/test_lmms.sh $(ARGS)
 
+# vLLM with the defence inside it: an environment of its own (.venv-vllm, 3.5 GB) and tests of real engines and servers.
+.PHONY: test-vllm
+test-vllm:
+	scripts/test_vllm.sh $(ARGS)
+
 # Quantised weights: their packages lie beside the environment, since transformers would import one of them in every command.
 test-quantised: .venv/.ready
 	test -d .venv/quantisers || $(BIN)/python -m pip -q install --no-deps --target .venv/quantisers "torchao>=0.17" "bitsandbytes>=0.49"
@@ -54,4 +59,4 @@ gpu-check:
 	$(or $(PYTHON),python3) scripts/gpu_check.py $(if $(ONLY),--only "$(ONLY)")
 
 clean:
-	rm -rf .venv .venv-legacy .venv-lmms build dist *.egg-info ras_ext/*.so ras-ext-demo
+	rm -rf .venv .venv-legacy .venv-lmms .venv-vllm build dist *.egg-info ras_ext/*.so ras-ext-demo

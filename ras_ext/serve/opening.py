@@ -22,7 +22,9 @@ def engine_settings(**asked: Any) -> dict[str, Any]:
     from ras_ext.serve.engine import extension, processor
 
     if asked.get("speculative_config") is not None:
-        raise InputError("vLLM runs no logits processor of ours under speculative decoding; leave speculative_config out")
+        raise InputError(
+            "vLLM runs no logits processor of ours under speculative decoding; leave speculative_config out"
+        )
     for name, ours in (("worker_extension_cls", extension.NAME), ("logprobs_mode", _LOGPROBS)):
         if asked.get(name) not in (None, "", "raw_logprobs", ours):
             raise InputError(f"the defence needs {name}={ours!r}, got {asked[name]!r}; leave it out")

@@ -36,6 +36,8 @@ def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int]
             f"the engine wrote {list(steered)}"
         )
     if not steps and list(steered) == list(alone):
-        raise ModelError(f"the self-test was not steered: with the pack {held.name!r} and without the engine wrote alike")
+        raise ModelError(
+            f"the self-test was not steered: with the pack {held.name!r} and without the engine wrote alike"
+        )
     if similarity is None:
         raise ModelError("the self-test was not judged: no similarity was told")

@@ -40,9 +40,7 @@ class Extension:
                 processor.carrier = "logits" if carrier != "state" and exact else "state"
             if processor.carrier == "state" and not isinstance(model.compute_logits, SteeredHead):
                 if not hasattr(self.model_runner, "input_batch"):
-                    raise ValueError(
-                        "the state carrier acts on vLLM's runner V1 only; set VLLM_USE_V2_MODEL_RUNNER=0"
-                    )
+                    raise ValueError("the state carrier acts on vLLM's runner V1 only; set VLLM_USE_V2_MODEL_RUNNER=0")
                 model.compute_logits = SteeredHead(head, processor)
         for data in packs:
             table.add(data, head, dtype, processor.carrier)
@@ -79,7 +77,9 @@ def _processor(runner: Any) -> Processor:
     else:
         found = list(getattr(getattr(runner, "sampler", None), "logits_processors", ()))
         if getattr(runner, "batch_sharder", None) is not None:
-            raise RuntimeError("the batch is sharded for sampling, where a request's rows change workers; switch it off")
+            raise RuntimeError(
+                "the batch is sharded for sampling, where a request's rows change workers; switch it off"
+            )
     ours = [one for one in found if isinstance(one, Processor)]
     if len(ours) != 1:
         raise RuntimeError(f"the engine has {len(ours)} of the defence's logits processors and needs one")
