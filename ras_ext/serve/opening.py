@@ -23,7 +23,7 @@ def engine_settings(**asked: Any) -> dict[str, Any]:
 
     if asked.get("speculative_config") is not None:
         raise InputError(
-            "vLLM runs no logits processor of ours under speculative decoding; leave speculative_config out"
+            "under speculative decoding vLLM runs no logits processor of ours; leave speculative_config out"
         )
     for name, ours in (("worker_extension_cls", extension.NAME), ("logprobs_mode", _LOGPROBS)):
         if asked.get(name) not in (None, "", "raw_logprobs", ours):

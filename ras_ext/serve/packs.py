@@ -119,7 +119,7 @@ class Packs:
                 raise ModelError(f"a worker does not hold the pack {missing[0]} as it was sent")
             if status["ras_ext"] != ras_ext.__version__:
                 raise ModelError(
-                    f"a worker runs ras_ext {status['ras_ext']} and the server {ras_ext.__version__}; install one version"
+                    f"a worker runs ras_ext {status['ras_ext']}, the server {ras_ext.__version__}; install one version"
                 )
         heads = [status for status in statuses if status["samples"]]
         for name in ("runner", "carrier", "vocab_size"):

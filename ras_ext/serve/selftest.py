@@ -37,7 +37,7 @@ def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int]
         )
     if not steps and list(steered) == list(alone):
         raise ModelError(
-            f"the self-test was not steered: with the pack {held.name!r} and without the engine wrote alike"
+            f"the self-test was not steered: the engine wrote alike with the pack {held.name!r} and without"
         )
     if similarity is None:
         raise ModelError("the self-test was not judged: no similarity was told")

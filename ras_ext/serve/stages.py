@@ -1,4 +1,4 @@
-"""The prompts of stages 1 and 2 for a conversation in OpenAI's form, as :mod:`ras_ext.reformulate` has them for ours."""
+"""The prompts of stages 1 and 2 for a conversation in OpenAI's form; :mod:`ras_ext.reformulate` has ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which vLLM the defence has been run in. Another one is refused: a logits processor that is never called steers nothing."""
+"""Which vLLM the defence has been run in; another is refused: a logits processor nobody calls steers nothing."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _processor(runner: Any) -> Processor:
         found = list(getattr(getattr(runner, "sampler", None), "logits_processors", ()))
         if getattr(runner, "batch_sharder", None) is not None:
             raise RuntimeError(
-                "the batch is sharded for sampling, where a request's rows change workers; switch it off"
+                "sampling is sharded over the batch, where a request's rows change workers; switch it off"
             )
     ours = [one for one in found if isinstance(one, Processor)]
     if len(ours) != 1:

@@ -34,7 +34,7 @@ class Processor(ProcessorV1, ProcessorV2):
 
     def __init__(self, vllm_config: Any, *runner: Any) -> None:
         # V1 hands over (device, is_pin_memory), V2 the state of its requests.
-        self._state = runner[0] if len(runner) == 1 else None
+        self._state: Any = runner[0] if len(runner) == 1 else None
         device = self._state.device if self._state is not None else runner[0]
         self.carrier = "logits"
         self.acting = Acting(Table(torch.device(device)))

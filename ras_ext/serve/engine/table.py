@@ -49,9 +49,7 @@ class Table:
             logits = head(states)
             if logits is None or logits.shape[-1] != pack.mixture.numel():
                 width = None if logits is None else logits.shape[-1]
-                raise ValueError(
-                    f"the head writes {width} logits and the pack {pack.key} is for {pack.mixture.numel()}"
-                )
+                raise ValueError(f"the head writes {width} logits, the pack {pack.key} is for {pack.mixture.numel()}")
             if carrier == "state":
                 self.states = _behind(self.states, states)
             else:

@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU with the organism in it. `make test-vllm` brings the environment; elsewhere these are skipped."""
+"""A real vLLM on the CPU with the organism in it. `make test-vllm` brings the environment; else all is skipped."""
 
 from __future__ import annotations
 
