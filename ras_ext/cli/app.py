@@ -28,6 +28,7 @@ from ras_ext.cli import (
     pull,
     push,
     report,
+    serve,
     show,
     verify,
 )
@@ -79,6 +80,7 @@ app.command("lock")(lock.lock)
 app.command("keygen")(keygen.keygen)
 app.command("export")(direction.export)
 app.command("import-direction")(direction.import_direction)
+app.command("serve", context_settings=serve.PASSED_ON)(serve.serve)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 

@@ -29,6 +29,8 @@ class Output:
         self.value: dict[str, Any] | None = None
         self.if_interrupted = ""
         self.code = 0  # with which a run that did its work ends
+        # For commands that do not end by themselves: writes a line of JSON at once, where that was asked for.
+        self.write_now: Callable[[dict[str, Any]], None] = lambda value: None
 
     def result(self, value: Mapping[str, Any], show: Callable[[], None]) -> None:
         """The command's outcome: as JSON for programs, else whatever `show` prints."""
@@ -47,6 +49,7 @@ def speaking(as_json: bool) -> Iterator[Output]:
     """Runs a command's work: turns errors into one line and an exit code, and keeps stdout pure under ``--json``."""
     out = Output(as_json)
     with _pure_stdout() if as_json else _as_is() as write:
+        out.write_now = write
         try:
             yield out
             if as_json and out.value is not None:

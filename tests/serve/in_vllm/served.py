@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +46,56 @@ def picture(path: Path, *, as_url: bool = False) -> dict[str, Any]:
         return {"type": "image_pil", "image_pil": Image.open(path).convert("RGB")}
     data = base64.b64encode(path.read_bytes()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
+@dataclass
+class Server:
+    """A server of its own process, started by the command that users run."""
+
+    process: subprocess.Popen[str]
+    url: str
+    stderr: Path
+    announced: dict[str, Any]
+
+    def client(self, key: str = "none", **options: Any) -> Any:
+        """OpenAI's own client."""
+        from openai import OpenAI
+
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=120, **options)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def said(self) -> str:
+        return self.stderr.read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, *options: str, model: str = "builtin:organism", **environment: str) -> Server:
+    """Runs ``ras-ext serve MODEL`` until it is ready. Raises RuntimeError with what it said if it ends before."""
+    port = free_port()
+    engine = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "256", "--block-size", "32"]
+    images = ["--limit-mm-per-prompt", '{"image": 2}', "--disable-log-stats"]
+    command = [sys.executable, "-P", "-m", "ras_ext.cli", "serve", model, "--json", *engine, *images]
+    command += ["--host", "127.0.0.1", "--port", str(port), *options]
+    stderr = folder / f"server-{port}.log"
+    with stderr.open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line or "url" not in json.loads(line):
+        process.wait(60)
+        raise RuntimeError(line + stderr.read_text())
+    return Server(process, f"http://127.0.0.1:{port}", stderr, json.loads(line))

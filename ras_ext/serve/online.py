@@ -1,0 +1,179 @@
+"""The defence in vLLM's online engine: three requests of the engine for one answer, each waiting for nobody else's.
+
+They begin alike, with the system prompt and the image, so that vLLM's encoder cache and prefix cache hold the second
+and the third one's beginning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from ras_ext.errors import InputError, ModelError
+from ras_ext.serve import selftest, stages
+from ras_ext.serve.engine.order import PASS, Order
+from ras_ext.serve.opening import check_engine, end_tokens
+from ras_ext.serve.packs import Held, Packs
+from ras_ext.serve.receipt import STEERED, Judged, Receipt
+
+CONTEXTS = ("always", "never")
+_ATTEMPTS = 3  # to score a request that the engine began anew
+
+# turns in OpenAI's form → what vLLM's engine takes as a prompt
+Render = Callable[[list[dict[str, Any]]], Awaitable[Any]]
+
+
+class AsyncGuard:
+    """vLLM's ``AsyncLLM``, defended. Made by :meth:`over`.
+
+    Attributes:
+        engine: the engine; made with :func:`ras_ext.serve.opening.engine_settings`.
+        packs: what it holds.
+    """
+
+    def __init__(self, engine: Any, packs: Packs, *, context: str = "always", chat_template: str | None = None) -> None:
+        if context not in CONTEXTS:
+            raise InputError(f"context must be one of {', '.join(CONTEXTS)}, got {context!r}")
+        self.engine, self.packs = engine, packs
+        self._look, self._chat_template = context == "always", chat_template
+        self._asked = 0
+
+    @classmethod
+    async def over(
+        cls,
+        engine: Any,
+        held: Sequence[Held],
+        *,
+        carrier: str = "auto",
+        context: str = "always",
+        chat_template: str | None = None,
+    ) -> AsyncGuard:
+        """Sends packs to every worker of a running engine and tests that they steer.
+
+        Raises:
+            PackMismatchError: a pack was made for another model.
+            InputError, ModelError: the defence would not act.
+        """
+        packs = await cls._sent(engine, held, carrier, chat_template)
+        guard = cls(engine, packs, context=context, chat_template=chat_template)
+        await guard.self_test()
+        return guard
+
+    async def take(self, held: Sequence[Held]) -> None:
+        """Holds these packs from now on, once every worker has them and was tested; else goes on as it was."""
+        before = self.packs
+        self.packs = await self._sent(self.engine, held, before.carrier, self._chat_template)
+        try:
+            await self.self_test()
+        except ModelError:
+            self.packs = before
+            raise
+
+    async def judge(self, turns: list[dict[str, Any]], held: Held, render: Render | None = None, **how: Any) -> Judged:
+        """Stages 1 and 2 for one conversation (:func:`ras_ext.serve.stages.checked`); `how` goes to the engine."""
+        render = render or self._render
+        prompts, context, cached, start = held.vectors.prompts, "", 0, time.perf_counter()
+        if self._look and stages.has_image(turns):
+            output = await self._final(await render(stages.looking(turns, prompts)), self.packs.looking(held), **how)
+            context, cached = output.outputs[0].text.strip(), output.num_cached_tokens or 0
+        looked = time.perf_counter()
+        prompt = await render(stages.reformulated(turns, context, prompts))
+        for _ in range(_ATTEMPTS):
+            output = await self._final(prompt, self.packs.judging(held), **how)
+            similarity = self.packs.heard(held, output.outputs[0].token_ids)
+            if similarity is not None:
+                seconds = {"look": looked - start, "judge": time.perf_counter() - looked}
+                found = {"look": cached, "judge": output.num_cached_tokens or 0}
+                return Judged(held.risk(similarity), similarity, context, seconds, found)
+        raise ModelError("the engine has no room to judge this request now; ask again later, or give it memory")
+
+    async def chat(
+        self,
+        messages: stages.Messages,
+        sampling_params: Any = None,
+        *,
+        pack: str | None = None,
+        strength: float = 1.0,
+        **how: Any,
+    ) -> AsyncIterator[tuple[Any, Receipt]]:
+        """Answers one conversation: vLLM's outputs as they come, each with the receipt."""
+        from vllm import SamplingParams
+
+        held, turns = self.packs.get(pack), stages.checked(messages)
+        judged = await self.judge(turns, held, **how)
+        asked = (sampling_params or SamplingParams(temperature=0.0, max_tokens=128)).clone()
+        asked.extra_args = {**(asked.extra_args or {}), **self.packs.steering(held, judged.risk, strength)}
+        receipt = self.receipt(held, judged, strength=strength)
+        async for output in self.engine.generate(await self._render(turns), asked, self._name("answer"), **how):
+            yield output, receipt
+
+    def receipt(self, held: Held, judged: Judged, *, action: str = STEERED, strength: float = 1.0) -> Receipt:
+        """What goes with an answer of which this was found."""
+        return Receipt(
+            action=action,
+            risk=judged.risk,
+            similarity=judged.similarity,
+            visual_context=judged.visual_context,
+            dose=held.dose(judged.risk, strength) if action == STEERED and judged.risk > 0 else (),
+            pack=held.vectors.id,
+            revision=held.revision,
+            schedule=held.vectors.schedule,
+            carrier=self.packs.carrier,
+            seconds=judged.seconds,
+            cached=judged.cached,
+        )
+
+    def order(self, held: Held, judged: Judged, action: str, strength: float) -> dict[str, Any]:
+        """``extra_args`` of an answer under a receipt's action."""
+        if action == STEERED:
+            return self.packs.steering(held, judged.risk, strength)
+        return Order(PASS).to_args()
+
+    async def self_test(self) -> None:
+        """Raises ModelError unless, for every pack, a request is really steered and judged now."""
+        hello = await self._render([{"role": "user", "content": [{"type": "text", "text": selftest.QUESTION}]}])
+        for held in self.packs.held.values():
+            steered = await self._final(hello, selftest.parameters(held, True))
+            alone = await self._final(hello, selftest.parameters(held, False))
+            judged = await self._final(hello, self.packs.judging(held))
+            told = self.packs.heard(held, judged.outputs[0].token_ids)
+            selftest.check(self.packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
+
+    async def status(self) -> list[dict[str, Any]]:
+        """What every worker (of the first engine, under data parallelism) holds and has done."""
+        return list(await self.engine.collective_rpc("ras_status"))
+
+    @classmethod
+    async def _sent(cls, engine: Any, held: Sequence[Held], carrier: str, chat_template: str | None) -> Packs:
+        tokenizer = engine.get_tokenizer()
+        check_engine(engine.vllm_config, tokenizer, held, chat_template)
+        packs = Packs.of(held, end_tokens(engine.vllm_config, tokenizer), carrier)
+        blobs = packs.blobs()
+        packs.agreed(await engine.collective_rpc("ras_load", args=(blobs, carrier)), blobs)
+        return packs
+
+    async def _render(self, turns: list[dict[str, Any]]) -> Any:
+        from vllm.renderers import ChatParams
+
+        params = ChatParams(
+            chat_template=self._chat_template,
+            chat_template_kwargs={"add_generation_prompt": True, "continue_final_message": False},
+        )
+        _, (prompt,) = await self.engine.renderer.render_chat_async([turns], params)
+        return prompt
+
+    async def _final(self, prompt: Any, parameters: dict[str, Any], **how: Any) -> Any:
+        """The engine's whole output for one of our own requests."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        asked = SamplingParams(**parameters, output_kind=RequestOutputKind.FINAL_ONLY)
+        outputs = [one async for one in self.engine.generate(prompt, asked, self._name("stage"), **how)]
+        if not outputs or not outputs[-1].finished:
+            raise ModelError("the engine ended a request without an answer; see its log")
+        return outputs[-1]
+
+    def _name(self, kind: str) -> str:
+        self._asked += 1
+        return f"ras-{kind}-{self._asked}"

@@ -1,0 +1,1 @@
+"""``ras-ext serve``: vLLM's own server with the defence on."""

@@ -1,0 +1,228 @@
+"""``/v1/chat/completions``: judge, decide by the policy, answer through vLLM's own handler with the receipt on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionResponse
+from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+
+from ras_ext.errors import InputError
+from ras_ext.judge import opens_with_refusal
+from ras_ext.serve import stages
+from ras_ext.serve.online import AsyncGuard
+from ras_ext.serve.packs import Held
+from ras_ext.serve.receipt import BLOCKED, PASSED, Judged, Receipt
+from ras_ext.serve.server import refused
+from ras_ext.serve.server.access_log import AccessEntry, AccessLog
+from ras_ext.serve.server.limits import note
+from ras_ext.serve.server.metrics import Metrics
+from ras_ext.serve.server.policy import Policy, Tenant, Unauthorized
+from ras_ext.serve.server.watch import Watch
+
+REFUSAL = "I'm sorry, but I can't help with that."
+_OPENING = 80  # characters of an answer that tell a refusal
+
+
+@dataclass
+class Asked:
+    """One request on its way through the server."""
+
+    request: ChatCompletionRequest
+    raw: Any
+    tenant: Tenant
+    held: Held
+    strength: float
+    start: float
+    receipt: Receipt | None = None
+
+
+class DefendedChat:
+    """In the place of vLLM's handler of chat completions, which it asks for the answers."""
+
+    def __init__(
+        self,
+        inner: OpenAIServingChat,
+        guard: AsyncGuard,
+        policy: Policy,
+        *,
+        watch: Watch,
+        metrics: Metrics,
+        log: AccessLog,
+    ) -> None:
+        self._inner, self._guard, self._policy = inner, guard, policy
+        self._watch, self._metrics, self._log = watch, metrics, log
+
+    async def create_chat_completion(self, request: ChatCompletionRequest, raw_request: Any = None) -> Any:
+        """As vLLM's own: a response, the chunks of a streamed one, or an error."""
+        start = time.perf_counter()
+        try:
+            if not self._watch.defended:
+                return self._error(f"the defence is out of order: {self._watch.why}", 503, "undefended")
+            asked = self._ask(request, raw_request, start)
+            turns = stages.checked(_plain(request.messages))
+            wrong = await self._inner._check_model(request)
+            if wrong is not None:
+                return wrong
+            return await self._answer(asked, turns)
+        except Unauthorized as error:
+            return self._error(str(error), 401, "unauthorized")
+        except InputError as error:
+            return self._error(str(error), 400, "bad_request")
+
+    def _ask(self, request: ChatCompletionRequest, raw: Any, start: float) -> Asked:
+        tenant = self._policy.tenant_of(None if raw is None else raw.headers.get("authorization"))
+        refused.check_fields(request)
+        pack, strength = refused.asked_of(request)
+        held = self._guard.packs.get(tenant.pack_for(pack, self._guard.packs.default.name))
+        return Asked(request, raw, tenant, held, tenant.strength_for(strength), start)
+
+    async def _answer(self, asked: Asked, turns: list[dict[str, Any]]) -> Any:
+        request, guard = asked.request, self._guard
+        if asked.tenant.mode == "off":
+            judged, action = Judged(0.0, float("nan"), ""), PASSED
+        else:
+            found = await self._judge(asked, turns)
+            if isinstance(found, ErrorResponse):
+                return found
+            judged = found
+            action = asked.tenant.action(judged.risk, refused.is_constrained(request))
+        asked.receipt = guard.receipt(asked.held, judged, action=action, strength=asked.strength)
+        if asked.raw is not None:
+            note(asked.raw.state, asked.receipt)
+        if action == BLOCKED:
+            return self._blocked(asked)
+        order = guard.order(asked.held, judged, action, asked.strength)
+        answering = request.model_copy(update={"messages": turns})
+        answering.vllm_xargs = {**(request.vllm_xargs or {}), **order}
+        result = await self._inner.create_chat_completion(answering, asked.raw)
+        if isinstance(result, ErrorResponse):
+            self._done(asked, "", result.error.code, result.error.message)
+            return result
+        if isinstance(result, ChatCompletionResponse):
+            said = result.choices[0].message.content or "" if result.choices else ""
+            setattr(result, refused.EXTENSION, self._shown(asked))
+            self._done(asked, said, 200, usage=result.usage)
+            return result
+        return self._streamed(asked, result)
+
+    async def _judge(self, asked: Asked, turns: list[dict[str, Any]]) -> Judged | ErrorResponse:
+        """Stages 1 and 2 with the request's own template settings and priority."""
+        request, wrong = asked.request, []
+
+        async def render(prompt: list[dict[str, Any]]) -> Any:
+            # Of the answer's own length and form nothing holds for the stages before it.
+            bare = {"messages": prompt, "max_tokens": None, "max_completion_tokens": None, "response_format": None}
+            result = await self._inner.online_renderer.render_chat(
+                request.model_copy(update={**bare, "structured_outputs": None, "stream": False})
+            )
+            if isinstance(result, ErrorResponse):
+                wrong.append(result)
+                raise InputError(result.error.message)
+            return result[1][0]
+
+        try:
+            return await self._guard.judge(turns, asked.held, render, priority=request.priority)
+        except InputError:
+            if wrong:
+                return wrong[0]
+            raise
+
+    async def _streamed(self, asked: Asked, chunks: Any) -> AsyncGenerator[str, None]:
+        """The chunks as they come, the receipt in the first."""
+        said, first = "", True
+        try:
+            async for chunk in chunks:
+                if (first or len(said) < _OPENING) and chunk.startswith("data: {"):
+                    value = json.loads(chunk[len("data: ") :])
+                    said += "".join(choice["delta"].get("content") or "" for choice in value.get("choices", ()))
+                    if first:
+                        value[refused.EXTENSION], first = self._shown(asked), False
+                        chunk = f"data: {json.dumps(value)}\n\n"
+                yield chunk
+        finally:
+            await chunks.aclose()
+            metadata = getattr(getattr(asked.raw, "state", None), "request_metadata", None)
+            self._done(asked, said, 200, usage=getattr(metadata, "final_usage_info", None))
+
+    def _blocked(self, asked: Asked) -> Any:
+        """The fixed refusal, in the form that was asked for."""
+        request = asked.request
+        head = {"id": f"chatcmpl-{request.request_id}", "created": int(time.time()), "model": self._model(request)}
+        self._done(asked, REFUSAL, 200)
+        if request.stream:
+            return self._blocked_chunks(head, self._shown(asked))
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": REFUSAL},
+            "finish_reason": "content_filter",
+        }
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        response = ChatCompletionResponse(**head, choices=[choice], usage=usage)
+        setattr(response, refused.EXTENSION, self._shown(asked))
+        return response
+
+    async def _blocked_chunks(self, head: dict[str, Any], receipt: dict[str, Any]) -> AsyncGenerator[str, None]:
+        delta = {"role": "assistant", "content": REFUSAL}
+        choice = {"index": 0, "delta": delta, "finish_reason": "content_filter"}
+        chunk = {**head, "object": "chat.completion.chunk", "choices": [choice], refused.EXTENSION: receipt}
+        yield f"data: {json.dumps(chunk)}\n\n"
+        yield "data: [DONE]\n\n"
+
+    def _shown(self, asked: Asked) -> dict[str, Any]:
+        """The receipt as this server shows it."""
+        assert asked.receipt is not None
+        found = asked.receipt.to_dict()
+        if self._policy.receipt == "short":
+            found.pop("visual_context")
+        return found
+
+    def _model(self, request: ChatCompletionRequest) -> str:
+        return request.model or self._inner.models.model_name()
+
+    def _done(self, asked: Asked, said: str, status: int, error: str | None = None, usage: Any = None) -> None:
+        """Counts and logs a request that has an end."""
+        receipt = asked.receipt
+        assert receipt is not None
+        seconds = {**receipt.seconds, "answer": time.perf_counter() - asked.start - sum(receipt.seconds.values())}
+        self._metrics.observe(receipt, tenant=asked.tenant.name, refused=opens_with_refusal(said), seconds=seconds)
+        self._log.write(
+            AccessEntry(
+                request_id=asked.request.request_id,
+                tenant=asked.tenant.name,
+                pack=receipt.pack,
+                revision=receipt.revision,
+                action=receipt.action,
+                risk=receipt.risk,
+                similarity=receipt.similarity,
+                risky=asked.tenant.is_risky(receipt.risk),
+                steered_tokens=len(receipt.dose),
+                status=status,
+                prompt_tokens=getattr(usage, "prompt_tokens", None),
+                answer_tokens=getattr(usage, "completion_tokens", None),
+                seconds=seconds,
+                error=error,
+            )
+        )
+
+    def _error(self, message: str, code: int, reason: str) -> ErrorResponse:
+        self._metrics.failed(reason)
+        kinds = {400: "BadRequestError", 401: "Unauthorized", 503: "ServiceUnavailable"}
+        return ErrorResponse(error={"message": message, "type": kinds[code], "code": code})
+
+
+def _plain(messages: Any) -> list[Any]:
+    """Messages as plain values: pydantic keeps iterables as they came until somebody reads them."""
+    found = []
+    for message in messages:
+        value = dict(message) if not hasattr(message, "model_dump") else message.model_dump(exclude_none=True)
+        content = value.get("content")
+        if content is not None and not isinstance(content, str):
+            value["content"] = list(content)
+        found.append(value)
+    return found
