@@ -11,18 +11,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import strict_json
-from .errors import PackError
+from .errors import PackError, RasExtError
 
 REMEDY = "correct the field or take the pack again from where it came"
 
 
 class Fields:
-    """The fields of the object at ``where`` (a dotted path, empty for the whole config)."""
+    """The fields of the object at ``where`` (a dotted path, empty for the whole config).
+
+    What is no pack says otherwise what is wrong (``error``) and what to do (``remedy``).
+    """
+
+    error: type[RasExtError] = PackError
+    remedy = REMEDY
 
     def __init__(self, value: Any, where: str = "") -> None:
         self.where = where
         if not isinstance(value, Mapping):
-            raise PackError(f"{where or 'the config'} must be an object, got: {_shown(value)}; {REMEDY}")
+            raise self.error(f"{where or 'the config'} must be an object, got: {_shown(value)}; {self.remedy}")
         self._value = value
         self._seen: set[str] = set()
 
@@ -32,11 +38,11 @@ class Fields:
     def raw(self, key: str) -> Any:
         self._seen.add(key)
         if key not in self._value:
-            raise PackError(f"{self.path(key)} is missing; {REMEDY}")
+            raise self.error(f"{self.path(key)} is missing; {self.remedy}")
         return self._value[key]
 
-    def fail(self, key: str, rule: str, value: Any) -> PackError:
-        return PackError(f"{self.path(key)} must be {rule}, got: {_shown(value)}; {REMEDY}")
+    def fail(self, key: str, rule: str, value: Any) -> RasExtError:
+        return self.error(f"{self.path(key)} must be {rule}, got: {_shown(value)}; {self.remedy}")
 
     def text(self, key: str, *, pattern: str | None = None, rule: str = "text", limit: int = 20_000) -> str:
         value = self.raw(key)
@@ -73,7 +79,7 @@ class Fields:
         return list(value)
 
     def table(self, key: str) -> Fields:
-        return Fields(self.raw(key), self.path(key))
+        return type(self)(self.raw(key), self.path(key))
 
     def optional_table(self, key: str) -> Fields | None:
         return None if self.raw(key) is None else self.table(key)
@@ -85,7 +91,7 @@ class Fields:
             raise self.fail(key, "an object", value)
         sentence = strict_json.fault(dict(value), self.path(key))
         if sentence:
-            raise PackError(f"{sentence}; {REMEDY}")
+            raise self.error(f"{sentence}; {self.remedy}")
         return dict(value)
 
     def keys(self) -> list[Any]:
@@ -94,7 +100,7 @@ class Fields:
     def close(self) -> None:
         unknown = [key for key in self._value if key not in self._seen]
         if unknown:
-            raise PackError(f"{self.path(unknown[0])} is not a field of this schema; {REMEDY}")
+            raise self.error(f"{self.path(unknown[0])} is not a field of this schema; {self.remedy}")
 
 
 def is_number(value: Any) -> bool:

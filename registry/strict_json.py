@@ -12,28 +12,25 @@ from typing import Any
 from .errors import PackError
 
 MAX_DEPTH = 32
+REMEDY = "take it again from where it came"
 
 
-def parse(raw: bytes, what: str) -> dict[str, Any]:
-    """Read one JSON object; ``what`` names it in errors. Raises PackError on anything else."""
+def parse(raw: bytes, what: str, remedy: str = REMEDY) -> dict[str, Any]:
+    """Read one JSON object; ``what`` names it in errors, ``remedy`` says what to do. Raises PackError on all else."""
     try:
         value = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_no_constant, parse_int=_whole
         )
     except PackError as error:
-        raise PackError(f"{what} {error}; take it again from where it came") from None
+        raise PackError(f"{what} {error}; {remedy}") from None
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise PackError(f"{what} is not valid JSON ({reason}); take it again from where it came") from None
+        raise PackError(f"{what} is not valid JSON ({reason}); {remedy}") from None
     if not isinstance(value, dict):
-        raise PackError(
-            f"{what} must hold a JSON object, got: {type(value).__name__}; take it again from where it came"
-        )
+        raise PackError(f"{what} must hold a JSON object, got: {type(value).__name__}; {remedy}")
     if _deeper(value, 2 * MAX_DEPTH):
         # The parser's own limit lies beyond what copying or showing the value can take.
-        raise PackError(
-            f"{what} is nested too deeply (beyond {2 * MAX_DEPTH} levels); take it again from where it came"
-        )
+        raise PackError(f"{what} is nested too deeply (beyond {2 * MAX_DEPTH} levels); {remedy}")
     return value
 
 

@@ -39,10 +39,8 @@ class Defence:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def state(self) -> str:
-        """``defended``, ``observing`` (the policy steers nothing) or ``undefended``."""
-        if not self.watch.defended:
-            return "undefended"
-        return "defended" if self.policy.defends else "observing"
+        """``undefended`` after a failed self-test, else by the policy: ``defended``, ``observing`` or ``off``."""
+        return str(self.policy.health()["state"]) if self.watch.defended else "undefended"
 
 
 def _defence(request: Request) -> Defence:
@@ -74,7 +72,8 @@ async def health(request: Request) -> JSONResponse:
     except Exception as error:
         return JSONResponse({"status": "dead", "why": in_one_line(error)}, status_code=503)
     state = ours.state()
-    body = {"status": state, "why": ours.watch.why, "tested": ours.watch.tested, "tenants_off": ours.policy.tenants_off}
+    body = {**ours.policy.health(), "status": state, "why": ours.watch.why, "tested": ours.watch.tested}
+    body.pop("state")
     return JSONResponse(body, status_code=503 if state == "undefended" else 200)
 
 
@@ -125,6 +124,7 @@ async def reload(request: Request) -> JSONResponse:
             await ours.guard.take(await asyncio.to_thread(ours.fetch))
         except RasExtError as error:
             return _error(f"the packs stay as they were: {in_one_line(error)}", 409)
+        ours.metrics.packs(len(ours.guard.packs.held))
         after = {one.name: one.key for one in ours.guard.packs.held.values()}
     changed = sorted(name for name, key in after.items() if before.get(name) != key)
     return JSONResponse({"changed": changed, "packs": sorted(after)})

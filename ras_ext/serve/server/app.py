@@ -171,6 +171,7 @@ async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, he
     app.include_router(admin.router)
     await init_app_state(engine, app.state, args, tasks)
     metrics = Metrics()
+    metrics.packs(len(held))
     watch = Watch(guard, every=settings.every, on_change=metrics.defended)
     await watch.test()
     defence = admin.Defence(guard, watch, policy, metrics, lambda: settings.fetch(True), settings.admin_key)

@@ -63,7 +63,7 @@ class DefendedChat:
         start = time.perf_counter()
         try:
             if not self._watch.defended:
-                return self._error(f"the defence is out of order: {self._watch.why}", 503, "undefended")
+                return self._error(request, f"the defence is out of order: {self._watch.why}", 503, "undefended")
             asked = self._ask(request, raw_request, start)
             turns = stages.checked(_plain(request.messages))
             wrong = await self._inner._check_model(request)
@@ -71,20 +71,20 @@ class DefendedChat:
                 return wrong
             return await self._answer(asked, turns)
         except Unauthorized as error:
-            return self._error(str(error), 401, "unauthorized")
+            return self._error(request, str(error), 401, "unauthorized")
         except InputError as error:
-            return self._error(str(error), 400, "bad_request")
+            return self._error(request, str(error), 400, "input")
 
     def _ask(self, request: ChatCompletionRequest, raw: Any, start: float) -> Asked:
         tenant = self._policy.tenant_of(None if raw is None else raw.headers.get("authorization"))
         refused.check_fields(request)
         pack, strength = refused.asked_of(request)
-        held = self._guard.packs.get(tenant.pack_for(pack, self._guard.packs.default.name))
+        held = self._guard.packs.get(tenant.pack_for(pack, self._guard.packs.default.name))  # None: an undefended one's
         return Asked(request, raw, tenant, held, tenant.strength_for(strength), start)
 
     async def _answer(self, asked: Asked, turns: list[dict[str, Any]]) -> Any:
         request, guard = asked.request, self._guard
-        if asked.tenant.mode == "off":
+        if asked.tenant.off:
             judged, action = Judged(0.0, float("nan"), ""), PASSED
         else:
             found = await self._judge(asked, turns)
@@ -102,7 +102,7 @@ class DefendedChat:
         answering.vllm_xargs = {**(request.vllm_xargs or {}), **order}
         result = await self._inner.create_chat_completion(answering, asked.raw)
         if isinstance(result, ErrorResponse):
-            self._done(asked, "", result.error.code, result.error.message)
+            self._done(asked, "", result.error.code, "engine")
             return result
         if isinstance(result, ChatCompletionResponse):
             said = result.choices[0].message.content or "" if result.choices else ""
@@ -178,7 +178,7 @@ class DefendedChat:
         """The receipt as this server shows it."""
         assert asked.receipt is not None
         found = asked.receipt.to_dict()
-        if self._policy.receipt == "short":
+        if self._policy.short_receipts:
             found.pop("visual_context")
         return found
 
@@ -190,7 +190,15 @@ class DefendedChat:
         receipt = asked.receipt
         assert receipt is not None
         seconds = {**receipt.seconds, "answer": time.perf_counter() - asked.start - sum(receipt.seconds.values())}
-        self._metrics.observe(receipt, tenant=asked.tenant.name, refused=opens_with_refusal(said), seconds=seconds)
+        self._metrics.observe(
+            tenant=asked.tenant.name,
+            pack=receipt.pack,
+            action=receipt.action,
+            risk=None if asked.tenant.off else receipt.risk,
+            refused=opens_with_refusal(said),
+            steered_tokens=len(receipt.dose),
+            seconds=seconds,
+        )
         self._log.write(
             AccessEntry(
                 request_id=asked.request.request_id,
@@ -207,12 +215,20 @@ class DefendedChat:
                 answer_tokens=getattr(usage, "completion_tokens", None),
                 seconds=seconds,
                 error=error,
+                text=self._words(asked, said) if self._log.with_text else {},
             )
         )
 
-    def _error(self, message: str, code: int, reason: str) -> ErrorResponse:
+    def _words(self, asked: Asked, said: str) -> dict[str, str]:
+        """What is only written down where the server was told to."""
+        assert asked.receipt is not None
+        turns = stages.checked(_plain(asked.request.messages))
+        return {"prompt": stages.query(turns), "visual_context": asked.receipt.visual_context, "answer": said}
+
+    def _error(self, request: ChatCompletionRequest, message: str, code: int, reason: str) -> ErrorResponse:
         self._metrics.failed(reason)
         kinds = {400: "BadRequestError", 401: "Unauthorized", 503: "ServiceUnavailable"}
+        self._log.write(AccessEntry(request_id=request.request_id, status=code, error=reason))
         return ErrorResponse(error={"message": message, "type": kinds[code], "code": code})
 
 
