@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +119,11 @@ async def _run(args: Namespace, settings: Settings) -> None:
                 raise
             except Exception as error:
                 raise ModelError(f"the engine cannot be defended: {in_one_line(error)}") from error
-            tests = asyncio.create_task(defence.watch.run())
-            if settings.announce is not None:
+            beside = [asyncio.create_task(defence.watch.run())]
+            if (announce := settings.announce) is not None:
                 names = [one.vectors.id for one in held]
-                settings.announce({"url": address, "status": defence.state(), "packs": names})
+                found = {"url": address, "status": defence.state(), "packs": names}
+                beside.append(asyncio.create_task(_once_it_listens(sock, partial(announce, found))))
             ending = await serve_http(
                 app,
                 sock=sock,
@@ -137,11 +140,18 @@ async def _run(args: Namespace, settings: Settings) -> None:
                 h11_max_incomplete_event_size=args.h11_max_incomplete_event_size,
                 h11_max_header_count=args.h11_max_header_count,
             )
-            tests.cancel()
+            for task in beside:
+                task.cancel()
     finally:
         if ending is not None:
             await ending
         sock.close()
+
+
+async def _once_it_listens(sock: socket.socket, announce: Callable[[], None]) -> None:
+    while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        await asyncio.sleep(0.02)
+    announce()
 
 
 async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, held: Sequence[Held]) -> tuple[Any, Any]:
@@ -184,5 +194,6 @@ async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, he
         metrics=metrics,
         log=AccessLog(settings.access_log, with_text=settings.log_text),
     )
-    app.add_middleware(Limits, most=settings.most)
+    # vLLM has put its middlewares together by now; ours goes round them all.
+    app.middleware_stack = Limits(app.middleware_stack or app.build_middleware_stack(), settings.most)
     return app, defence

@@ -85,7 +85,7 @@ def start(folder: Path, *options: str, model: str = "builtin:organism", **enviro
     """Runs ``ras-ext serve MODEL`` until it is ready. Raises RuntimeError with what it said if it ends before."""
     port = free_port()
     engine = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "256", "--block-size", "32"]
-    images = ["--limit-mm-per-prompt", '{"image": 2}', "--disable-log-stats"]
+    images = ["--limit-mm-per-prompt", '{"image": 2}']
     command = [sys.executable, "-P", "-m", "ras_ext.cli", "serve", model, "--json", *engine, *images]
     command += ["--host", "127.0.0.1", "--port", str(port), *options]
     stderr = folder / f"server-{port}.log"

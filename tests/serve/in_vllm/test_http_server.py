@@ -35,10 +35,8 @@ def by_guard(organism: Any, items: list[Item]) -> dict[str, Any]:
 
 
 def ask(server: Server, item: Item, **options: Any) -> Any:
-    messages = conversation(item, as_url=True)
-    return server.client().chat.completions.create(
-        model=MODEL, messages=messages, max_tokens=40, temperature=0, **options
-    )
+    asked = {"model": MODEL, "messages": conversation(item, as_url=True), "max_tokens": 40, "temperature": 0}
+    return server.client().chat.completions.create(**{**asked, **options})
 
 
 def post(server: Server, path: str = "/v1/chat/completions", **fields: Any) -> httpx.Response:
@@ -85,7 +83,7 @@ def test_a_stream_is_the_same_answer_with_the_receipt_in_its_first_chunk(
 
 def test_sampling_parameters_hold_and_several_answers_come(server: Server, items: list[Item]) -> None:
     safe = next(item for item in items if item.label == "safe")
-    found = ask(server, safe, n=2, seed=3, logprobs=True, top_logprobs=2)
+    found = ask(server, safe, n=2, temperature=0.7, seed=3, logprobs=True, top_logprobs=2)
     assert len(found.choices) == 2
     assert found.choices[0].logprobs.content
 
