@@ -19,7 +19,7 @@ from ras_ext.registry.fingerprint import compare, describe_config
 from ras_ext.serve import frontend
 from ras_ext.serve.engine.order import JUDGE, PASS, STEER, Order
 from ras_ext.serve.engine.packed import Packed
-from ras_ext.serve.engine.told import LOST, heard, tokens_needed
+from ras_ext.serve.engine.told import heard, tokens_needed
 from ras_ext.vectors import SteeringVectors
 
 CARRIERS = ("auto", "logits", "state")
@@ -122,6 +122,8 @@ class Packs:
                     f"a worker runs ras_ext {status['ras_ext']}, the server {ras_ext.__version__}; install one version"
                 )
         heads = [status for status in statuses if status["samples"]]
+        if not heads:
+            raise ModelError("no worker of the engine has the model's head; nothing would be steered")
         for name in ("runner", "carrier", "vocab_size"):
             if len({status[name] for status in heads}) != 1:
                 raise ModelError(f"the workers disagree on their {name.replace('_', ' ')}; start the engine anew")
@@ -157,7 +159,9 @@ class Packs:
             similarity = heard(told, self.vocab_size)
         except ValueError as error:
             raise ModelError(str(error)) from None
-        return None if similarity == LOST else similarity
+        # Negative, which no similarity is, and not LOST alone: a request that is begun anew while it tells goes on
+        # with the last tokens of LOST behind the first ones of what it had told.
+        return None if not math.isnan(similarity) and math.copysign(1.0, similarity) < 0.0 else similarity
 
 
 def check_fits(held: Held, config: Mapping[str, Any], chat_template: Any) -> None:

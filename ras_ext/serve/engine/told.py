@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import torch
 
 BITS = 32
-LOST = -2.0  # no similarity: the steps were scored in part only, since the engine began the request anew
+# No similarity: the steps were scored in part only, since the engine began the request anew. Its two highest bits are
+# set and the others not, so that its last tokens behind the first ones of any similarity make a negative number too.
+LOST = -2.0
 
 
 def bits_per_token(vocab_size: int) -> int:
