@@ -130,9 +130,15 @@ class GuardedLLM:
         check_engine(config, tokenizer, held)
         self.packs = Packs.of(held, end_tokens(config, tokenizer), carrier)
         blobs = self.packs.blobs()
-        self.packs.agreed(self.llm.collective_rpc("ras_load", args=(blobs, carrier)), blobs)
+        self.packs.agreed(self._loaded(blobs, carrier), blobs)
         for one in held:
             self._test(one)
+
+    def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
+        try:
+            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier)))
+        except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
+            raise ModelError(f"a worker did not take the vectors in: {error}") from None
 
     def _judge(self, turns: Sequence[list[dict[str, Any]]], held: Held) -> list[Judged]:
         from vllm import SamplingParams
