@@ -122,6 +122,8 @@ class Packs:
                     f"a worker runs ras_ext {status['ras_ext']}, the server {ras_ext.__version__}; install one version"
                 )
         heads = [status for status in statuses if status["samples"]]
+        if not heads:
+            raise ModelError("no worker of the engine has the model's head; nothing would be steered")
         for name in ("runner", "carrier", "vocab_size"):
             if len({status[name] for status in heads}) != 1:
                 raise ModelError(f"the workers disagree on their {name.replace('_', ' ')}; start the engine anew")

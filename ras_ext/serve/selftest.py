@@ -27,7 +27,7 @@ def parameters(held: Held, steered: bool) -> dict[str, Any]:
 
 
 def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int], similarity: float | None) -> None:
-    """Raises UndefendedError unless `steered` are the tokens that the pack's prototypes stand for and a risk was told."""
+    """Raises UndefendedError unless `steered` are the tokens of the pack's prototypes and a risk was told."""
     steps = full_steps(held)
     wanted = packs.steered_tokens.get(held.key, [])[:steps]
     if list(steered[:steps]) != wanted:

@@ -1,4 +1,4 @@
-"""What a server does when the defence cannot act: it does not start, or it answers nothing. Never an undefended answer."""
+"""What a server does when the defence cannot act: it does not start, or it answers nothing."""
 
 from __future__ import annotations
 
