@@ -40,20 +40,23 @@ class Limits:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})
-        status = GONE
 
         async def watched(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            # Before it is sent, so that whoever has an answer finds its line.
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                self._log(scope, message["status"])
             await send(message)
 
         try:
             await self._limited(scope, receive, watched)
         finally:
-            chat = scope["method"] == "POST" and scope["path"].rstrip("/").endswith(LOGGED_PATH)
-            if chat and self._unlogged is not None and not scope["state"].get(_LOGGED):
-                self._unlogged(status)
+            self._log(scope, GONE)
+
+    def _log(self, scope: Any, status: int) -> None:
+        chat = scope["method"] == "POST" and scope["path"].rstrip("/").endswith(LOGGED_PATH)
+        if chat and self._unlogged is not None and not scope["state"].get(_LOGGED):
+            scope["state"][_LOGGED] = True
+            self._unlogged(status)
 
     async def _limited(self, scope: Any, receive: Any, send: Any) -> None:
         said = dict(scope["headers"]).get(b"content-length", b"0")
