@@ -80,8 +80,12 @@ class Acting:
             if row.order.do != JUDGE:
                 continue
             pack = self.table.packs[str(row.order.pack)]
-            if step < pack.n_score:
-                del row.scored[step:]  # a prompt that is run in parts writes its first step several times
+            if step >= pack.n_score:
+                row.scored.clear()
+            else:
+                # What is run in parts comes to the same step several times, and the last time counts.
+                row.told = None
+                del row.scored[step:]
                 if len(row.scored) == step:  # else begun anew in the middle: what came before was scored elsewhere
                     row.scored.append(logits[at].float().clone())
             if step >= pack.n_score - 1:
@@ -108,8 +112,6 @@ class Acting:
                 row.told = tokens
         for row in lost:
             row.told = tell(torch.tensor([LOST]), vocab_size)[0].to(self.table.device)
-        for row in rows:
-            row.scored.clear()
         self.counts.judged += len(rows)
         self.counts.lost += len(lost)
 
