@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ras_ext
 from ras_ext.errors import InputError, ModelError
 from ras_ext.judge import opens_with_refusal
 from ras_ext.models.load import locate
@@ -133,7 +134,7 @@ class GuardedLLM:
 
     def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
         try:
-            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier)))
+            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__)))
         except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
             raise ModelError(f"a worker did not take the vectors in: {error}") from None
 

@@ -58,7 +58,11 @@ class Acting:
 
     def has_work(self, row: Row, step: int) -> bool:
         """Whether anything is left to do for a request that has written `step` tokens."""
-        return row.order.do == JUDGE or step < len(self._doses(row))
+        if row.order.do == JUDGE:
+            vocab_size = self.table.vocab_size  # 0 in a worker without the head, which has nothing to do
+            scored = self.table.packs[str(row.order.pack)].n_score
+            return bool(vocab_size) and step < scored - 1 + tokens_needed(vocab_size)
+        return step < len(self._doses(row))
 
     def steer(self, x: torch.Tensor, work: Work, prototypes: torch.Tensor) -> None:
         """Pulls rows of `x` ``(T, X)``, logits or states, toward ``(P, N, X)``."""

@@ -124,7 +124,7 @@ class Processor(ProcessorV1, ProcessorV2):
 
     def _leave(self, index: int) -> None:
         taken = self._take(index)
-        if taken is not None and taken[0].order.do == JUDGE:
+        if taken is not None and taken[0].order.do == JUDGE and self.acting.has_work(taken[0], len(taken[1])):
             self._left[id(taken[1])] = taken
             if len(self._left) > _LEFT:
                 self._left.popitem(last=False)  # done or given up; if it does come back, it is scored again
