@@ -1,25 +1,26 @@
-"""The defence in vLLM's offline engine: many conversations at once, stage by stage."""
+"""The defence in vLLM's offline engine: many conversations at once, none of which waits for another one's stage."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ras_ext
 from ras_ext.errors import InputError, ModelError
 from ras_ext.judge import opens_with_refusal
 from ras_ext.models.load import locate
+from ras_ext.registry.errors import in_one_line
 from ras_ext.serve import selftest, stages
+from ras_ext.serve.judging import CONTEXTS, Asked, judging
 from ras_ext.serve.opening import check_engine, end_tokens, engine_settings
 from ras_ext.serve.packs import Held, Packs, load
-from ras_ext.serve.receipt import STEERED, Judged, Receipt
+from ras_ext.serve.receipt import Judged, Receipt
 from ras_ext.vectors import SteeringVectors
 
-CONTEXTS = ("always", "never")
-_ATTEMPTS = 3  # to score a request that the engine began anew
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class GuardedLLM:
         from vllm import LLM
 
         self.llm = LLM(locate(str(model)), **settings)
-        self._look = context == "always"
+        self._look, self._number = context == "always", 0
         try:
             self._load(held, carrier)
         except BaseException:
@@ -75,8 +76,9 @@ class GuardedLLM:
 
     def assess(self, conversations: Sequence[stages.Messages], *, pack: str | None = None) -> list[Judged]:
         """Stages 1 and 2 for conversations in OpenAI's form."""
+        held = self.packs.get(pack)
         turns = [stages.checked(messages) for messages in conversations]
-        return self._judge(turns, self.packs.get(pack))
+        return self._run([judging(self.packs, held, one, look=self._look) for one in turns])
 
     def chat(
         self,
@@ -86,7 +88,6 @@ class GuardedLLM:
         pack: str | None = None,
         strength: float = 1.0,
         risk: Sequence[float] | None = None,
-        **options: Any,
     ) -> list[ServedAnswer]:
         """Answers conversations in OpenAI's form.
 
@@ -94,25 +95,14 @@ class GuardedLLM:
             sampling_params: vLLM's, of all answers or one for each.
             strength: multiplies every risk; doses end at 1.
             risk: one for each conversation, where it is known: stages 1 and 2 are left out.
-            options: further keywords of ``LLM.chat`` for the answers.
         """
         held = self.packs.get(pack)
         turns = [stages.checked(messages) for messages in conversations]
-        if risk is None:
-            judged = self._judge(turns, held)
-        elif len(risk) != len(turns):
+        if risk is not None and len(risk) != len(turns):
             raise InputError(f"risk must be one number per conversation, got {len(risk)} for {len(turns)}")
-        else:
-            judged = [Judged(float(one), float("nan"), "") for one in risk]
-        asked = []
-        for found, base in zip(judged, _one_each(sampling_params, len(turns)), strict=True):
-            one = base.clone()
-            one.extra_args = {**(one.extra_args or {}), **self.packs.steering(held, found.risk, strength)}
-            asked.append(one)
-        start = time.perf_counter()
-        outputs = self._chat(turns, asked, **options)
-        seconds = time.perf_counter() - start
-        return [self._answer(held, *row, strength, seconds) for row in zip(outputs, judged, strict=True)]
+        known = [None if risk is None else Judged(float(risk[at]), float("nan"), "") for at in range(len(turns))]
+        params = _one_each(sampling_params, len(turns))
+        return self._run([self._answering(held, *row, strength) for row in zip(turns, known, params, strict=True)])
 
     def status(self) -> list[dict[str, Any]]:
         """What every worker holds and has done."""
@@ -122,6 +112,67 @@ class GuardedLLM:
         """Ends the engine and its processes."""
         self.llm.llm_engine.engine_core.shutdown()
 
+    def _answering(
+        self, held: Held, turns: list[dict[str, Any]], judged: Judged | None, params: Any, strength: float
+    ) -> Generator[tuple[Any, Any], Any, ServedAnswer]:
+        """All three stages of one conversation, or the third where `judged` is known."""
+        if judged is None:
+            judged = yield from judging(self.packs, held, turns, look=self._look)
+        asked = params.clone()
+        asked.extra_args = {**(params.extra_args or {}), **self.packs.steering(held, judged.risk, strength)}
+        start = time.perf_counter()
+        output = yield turns, asked
+        said = output.outputs[0]
+        receipt = Receipt.of(held, judged, carrier=self.packs.carrier, strength=strength, steps=len(said.token_ids))
+        receipt.seconds["answer"] = time.perf_counter() - start
+        receipt.cached["answer"] = output.num_cached_tokens or 0
+        text = said.text.strip()
+        return ServedAnswer(text, len(said.token_ids), opens_with_refusal(text), receipt, output)
+
+    def _run(self, works: Sequence[Generator[Any, Any, _Found]]) -> list[_Found]:
+        """Drives generators to their ends: what one yields is asked of the engine, what comes of it is sent back."""
+        engine = self.llm.llm_engine
+        waiting: dict[str, int] = {}
+        found: dict[int, _Found] = {}
+
+        def go_on(at: int, output: Any = None) -> None:
+            try:
+                asked = works[at].send(output)
+            except StopIteration as done:
+                found[at] = done.value
+                return
+            self._number += 1
+            waiting[f"ras-{self._number}"] = at
+            self._add(f"ras-{self._number}", asked)
+
+        try:
+            for at in range(len(works)):
+                go_on(at)
+            while waiting:
+                for output in engine.step():
+                    if output.finished and output.request_id in waiting:
+                        go_on(waiting.pop(output.request_id), output)
+        except BaseException:
+            engine.abort_request(list(waiting))
+            raise
+        return [found[at] for at in range(len(works))]
+
+    def _add(self, name: str, asked: Asked | tuple[Any, Any]) -> None:
+        """Adds a request to the engine, its prompt rendered as ``LLM.chat`` does."""
+        from vllm import SamplingParams
+        from vllm.renderers import ChatParams
+        from vllm.sampling_params import RequestOutputKind
+
+        turns, given = asked
+        params = SamplingParams(**given) if isinstance(given, dict) else given
+        params.output_kind = RequestOutputKind.FINAL_ONLY
+        renderer = self.llm.llm_engine.renderer
+        kwargs = {"add_generation_prompt": True, "continue_final_message": False}
+        # The template writes the tokens that begin a prompt.
+        tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)
+        _, (prompt,) = renderer.render_chat([turns], ChatParams(chat_template_kwargs=kwargs), tokens)
+        self.llm.llm_engine.add_request(name, prompt, params)
+
     def _load(self, held: Sequence[Held], carrier: str) -> None:
         """Gives the workers their packs, and shows that they act. Raises where anything is amiss."""
         config, tokenizer = self.llm.llm_engine.vllm_config, self.llm.get_tokenizer()
@@ -130,87 +181,13 @@ class GuardedLLM:
         blobs = self.packs.blobs()
         self.packs.agreed(self._loaded(blobs, carrier), blobs)
         for one in held:
-            self._test(one)
+            self._run([selftest.testing(self.packs, one)])
 
     def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
         try:
             return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__)))
         except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
-            raise ModelError(f"a worker did not take the vectors in: {error}") from None
-
-    def _judge(self, turns: Sequence[list[dict[str, Any]]], held: Held) -> list[Judged]:
-        from vllm import SamplingParams
-
-        prompts, start = held.vectors.prompts, time.perf_counter()
-        contexts, cached = [""] * len(turns), [0] * len(turns)
-        seen = [at for at, messages in enumerate(turns) if self._look and stages.has_image(messages)]
-        if seen:
-            asked = SamplingParams(**self.packs.looking(held))
-            for at, output in zip(
-                seen, self._chat([stages.looking(turns[at], prompts) for at in seen], asked), strict=True
-            ):
-                contexts[at], cached[at] = output.outputs[0].text.strip(), output.num_cached_tokens or 0
-        looked = time.perf_counter()
-        similarity = self._scored(
-            [stages.reformulated(*row, prompts) for row in zip(turns, contexts, strict=True)], held
-        )
-        seconds = {"look": looked - start, "judge": time.perf_counter() - looked}
-        return [
-            Judged(held.risk(found), found, context, seconds, {"look": first, "judge": second})
-            for (found, second), context, first in zip(similarity, contexts, cached, strict=True)
-        ]
-
-    def _scored(self, prompts: Sequence[list[dict[str, Any]]], held: Held) -> list[tuple[float, int]]:
-        """Similarities and cached tokens; what the engine began anew in the middle is scored once more."""
-        from vllm import SamplingParams
-
-        asked = SamplingParams(**self.packs.judging(held))
-        found: dict[int, tuple[float, int]] = {}
-        for _ in range(_ATTEMPTS):
-            due = [at for at in range(len(prompts)) if at not in found]
-            if not due:
-                break
-            for at, output in zip(due, self._chat([prompts[at] for at in due], asked), strict=True):
-                similarity = self.packs.heard(held, output.outputs[0].token_ids)
-                if similarity is not None:
-                    found[at] = similarity, output.num_cached_tokens or 0
-        if len(found) < len(prompts):
-            raise ModelError("the engine has no room to judge these requests at once; ask for fewer, or give it memory")
-        return [found[at] for at in range(len(prompts))]
-
-    def _chat(self, conversations: Sequence[Any], params: Any, **options: Any) -> list[Any]:
-        return list(self.llm.chat(list(conversations), params, use_tqdm=False, **options))
-
-    def _answer(self, held: Held, output: Any, judged: Judged, strength: float, seconds: float) -> ServedAnswer:
-        said = output.outputs[0]
-        dose = held.dose(judged.risk, strength)[: len(said.token_ids)]
-        receipt = Receipt(
-            action=STEERED,
-            risk=judged.risk,
-            similarity=judged.similarity,
-            visual_context=judged.visual_context,
-            dose=dose,
-            pack=held.vectors.id,
-            revision=held.revision,
-            schedule=held.vectors.schedule,
-            carrier=self.packs.carrier,
-            seconds={**judged.seconds, "answer": seconds},
-            cached={**judged.cached, "answer": output.num_cached_tokens or 0},
-        )
-        text = said.text.strip()
-        return ServedAnswer(text, len(said.token_ids), opens_with_refusal(text), receipt, output)
-
-    def _test(self, held: Held) -> None:
-        """Raises ModelError unless a request with this pack is really steered and judged."""
-        from vllm import SamplingParams
-
-        hello = [[{"role": "user", "content": selftest.QUESTION}]]
-        steered, alone = (
-            self._chat(hello, SamplingParams(**selftest.parameters(held, full)))[0].outputs[0].token_ids
-            for full in (True, False)
-        )
-        scored = self._chat(hello, SamplingParams(**self.packs.judging(held)))[0].outputs[0].token_ids
-        selftest.check(self.packs, held, steered, alone, self.packs.heard(held, scored))
+            raise ModelError(f"a worker did not take the vectors in: {in_one_line(error)}") from None
 
 
 def _one_each(sampling_params: Any, number: int) -> list[Any]:

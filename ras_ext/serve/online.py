@@ -6,8 +6,7 @@ and the third one's beginning.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 import ras_ext
@@ -15,12 +14,10 @@ from ras_ext.errors import InputError, ModelError
 from ras_ext.registry.errors import in_one_line
 from ras_ext.serve import selftest, stages
 from ras_ext.serve.engine.order import PASS, Order
+from ras_ext.serve.judging import CONTEXTS, Asked, judging
 from ras_ext.serve.opening import check_engine, end_tokens
 from ras_ext.serve.packs import Held, Packs
 from ras_ext.serve.receipt import STEERED, Judged, Receipt
-
-CONTEXTS = ("always", "never")
-_ATTEMPTS = 3  # to score a request that the engine began anew
 
 # turns in OpenAI's form → what vLLM's engine takes as a prompt
 Render = Callable[[list[dict[str, Any]]], Awaitable[Any]]
@@ -74,21 +71,8 @@ class AsyncGuard:
 
     async def judge(self, turns: list[dict[str, Any]], held: Held, render: Render | None = None, **how: Any) -> Judged:
         """Stages 1 and 2 for one conversation (:func:`ras_ext.serve.stages.checked`); `how` goes to the engine."""
-        render = render or self._render
-        prompts, context, cached, start = held.vectors.prompts, "", 0, time.perf_counter()
-        if self._look and stages.has_image(turns):
-            output = await self._final(await render(stages.looking(turns, prompts)), self.packs.looking(held), **how)
-            context, cached = output.outputs[0].text.strip(), output.num_cached_tokens or 0
-        looked = time.perf_counter()
-        prompt = await render(stages.reformulated(turns, context, prompts))
-        for _ in range(_ATTEMPTS):
-            output = await self._final(prompt, self.packs.judging(held), **how)
-            similarity = self.packs.heard(held, output.outputs[0].token_ids)
-            if similarity is not None:
-                seconds = {"look": looked - start, "judge": time.perf_counter() - looked}
-                found = {"look": cached, "judge": output.num_cached_tokens or 0}
-                return Judged(held.risk(similarity), similarity, context, seconds, found)
-        raise ModelError("the engine has no room to judge this request now; ask again later, or give it memory")
+        found: Judged = await self._run(judging(self.packs, held, turns, look=self._look), render, **how)
+        return found
 
     async def chat(
         self,
@@ -112,19 +96,7 @@ class AsyncGuard:
 
     def receipt(self, held: Held, judged: Judged, *, action: str = STEERED, strength: float = 1.0) -> Receipt:
         """What goes with an answer of which this was found."""
-        return Receipt(
-            action=action,
-            risk=judged.risk,
-            similarity=judged.similarity,
-            visual_context=judged.visual_context,
-            dose=held.dose(judged.risk, strength) if action == STEERED and judged.risk > 0 else (),
-            pack=held.vectors.id,
-            revision=held.revision,
-            schedule=held.vectors.schedule,
-            carrier=self.packs.carrier,
-            seconds=judged.seconds,
-            cached=judged.cached,
-        )
+        return Receipt.of(held, judged, carrier=self.packs.carrier, action=action, strength=strength)
 
     def order(self, held: Held, judged: Judged, action: str, strength: float) -> dict[str, Any]:
         """``extra_args`` of an answer under a receipt's action."""
@@ -133,14 +105,9 @@ class AsyncGuard:
         return Order(PASS).to_args()
 
     async def self_test(self) -> None:
-        """Raises ModelError unless, for every pack, a request is really steered and judged now."""
-        hello = await self._render([{"role": "user", "content": [{"type": "text", "text": selftest.QUESTION}]}])
+        """Raises UndefendedError unless, for every pack, a request is really steered and judged now."""
         for held in self.packs.held.values():
-            steered = await self._final(hello, selftest.parameters(held, True))
-            alone = await self._final(hello, selftest.parameters(held, False))
-            judged = await self._final(hello, self.packs.judging(held))
-            told = self.packs.heard(held, judged.outputs[0].token_ids)
-            selftest.check(self.packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
+            await self._run(selftest.testing(self.packs, held))
 
     async def status(self) -> list[dict[str, Any]]:
         """What every worker (of the first engine, under data parallelism) holds and has done."""
@@ -159,14 +126,24 @@ class AsyncGuard:
         packs.agreed(statuses, blobs)
         return packs
 
+    async def _run(self, work: Generator[Asked, Any, Any], render: Render | None = None, **how: Any) -> Any:
+        """Drives a generator to its end: what it yields is asked of the engine, and what comes of it is sent back."""
+        output = None
+        while True:
+            try:
+                turns, parameters = work.send(output)
+            except StopIteration as done:
+                return done.value
+            output = await self._final(await (render or self._render)(turns), parameters, **how)
+
     async def _render(self, turns: list[dict[str, Any]]) -> Any:
         from vllm.renderers import ChatParams
 
-        params = ChatParams(
-            chat_template=self._chat_template,
-            chat_template_kwargs={"add_generation_prompt": True, "continue_final_message": False},
-        )
-        _, (prompt,) = await self.engine.renderer.render_chat_async([turns], params)
+        kwargs = {"add_generation_prompt": True, "continue_final_message": False}
+        params = ChatParams(chat_template=self._chat_template, chat_template_kwargs=kwargs)
+        # The template writes the tokens that begin a prompt.
+        tokens = self.engine.renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)
+        _, (prompt,) = await self.engine.renderer.render_chat_async([turns], params, tokens)
         return prompt
 
     async def _final(self, prompt: Any, parameters: dict[str, Any], **how: Any) -> Any:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ras_ext.serve.packs import Held
 
 STEERED, LOGGED, BLOCKED, PASSED = "steered", "logged", "blocked", "passed"
 
@@ -51,6 +54,32 @@ class Receipt:
     carrier: str
     seconds: dict[str, float] = field(default_factory=dict)
     cached: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        held: Held,
+        judged: Judged,
+        *,
+        carrier: str,
+        action: str = STEERED,
+        strength: float = 1.0,
+        steps: int | None = None,
+    ) -> Receipt:
+        """Of an answer by `held` of which `judged` was found; `steps` is its length, where that is known."""
+        return cls(
+            action=action,
+            risk=judged.risk,
+            similarity=judged.similarity,
+            visual_context=judged.visual_context,
+            dose=held.dose(judged.risk, strength)[:steps] if action == STEERED and judged.risk > 0.0 else (),
+            pack=held.vectors.id,
+            revision=held.revision,
+            schedule=held.vectors.schedule,
+            carrier=carrier,
+            seconds=dict(judged.seconds),
+            cached=dict(judged.cached),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON, which knows no NaN."""

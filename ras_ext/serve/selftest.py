@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import takewhile
 from typing import Any
 
 from ras_ext.errors import UndefendedError
 from ras_ext.serve.engine.order import PASS, STEER, Order
+from ras_ext.serve.judging import Asked
 from ras_ext.serve.packs import Held, Packs
 
 QUESTION = "hello"
@@ -24,6 +25,16 @@ def parameters(held: Held, steered: bool) -> dict[str, Any]:
     steps = max(full_steps(held), 1)
     args = order.to_args()
     return {"temperature": 0.0, "max_tokens": steps, "ignore_eos": True, "detokenize": False, "extra_args": args}
+
+
+def testing(packs: Packs, held: Held) -> Generator[Asked, Any, None]:
+    """The requests of a self-test, as :func:`ras_ext.serve.judging.judging` yields them; raises as :func:`check`."""
+    hello = [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]
+    steered = yield hello, parameters(held, True)
+    alone = yield hello, parameters(held, False)
+    judged = yield hello, packs.judging(held)
+    told = packs.heard(held, judged.outputs[0].token_ids)
+    check(packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
 
 
 def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int], similarity: float | None) -> None:

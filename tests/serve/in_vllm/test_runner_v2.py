@@ -17,7 +17,7 @@ from both_runners import Asked, BatchV1, BatchV2, drive, says
 from ras_ext import ops
 from ras_ext.serve.engine.order import JUDGE, PASS, STEER, Order
 from ras_ext.serve.engine.packed import Packed
-from ras_ext.serve.engine.told import LOST, heard, tokens_needed
+from ras_ext.serve.engine.told import LOST, heard, tell, tokens_needed
 
 REQUESTS, ENDS = 60, (2,)
 
@@ -140,6 +140,6 @@ def test_some_similarity_was_lost_in_the_middle_of_being_told(organism: Any, pac
         for one in requests:
             if one.order.do == JUDGE:
                 n_score = next(pack.n_score for pack in packs if pack.key == one.order.pack)
-                found = heard(one.tokens[n_score - 1 :], len(head))
-                met += found < 0.0 and found != LOST
+                told = one.tokens[n_score - 1 :]
+                met += heard(told, len(head)) == LOST and told != tell(torch.tensor([LOST]), len(head))[0].tolist()
     assert met > 0
