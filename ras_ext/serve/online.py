@@ -131,18 +131,19 @@ class AsyncGuard:
         return Order(PASS).to_args()
 
     async def self_test(self) -> None:
-        """Raises ModelError unless, for every pack, a request is really steered and judged now."""
+        """Raises ModelError unless, on every engine and for every pack, a request is really steered and judged now."""
         hello = await self._render([{"role": "user", "content": [{"type": "text", "text": selftest.QUESTION}]}])
-        for held in self.packs.held.values():
-            steered = await self._final(hello, selftest.parameters(held, True))
-            alone = await self._final(hello, selftest.parameters(held, False))
-            judged = await self._final(hello, self.packs.judging(held))
-            told = self.packs.heard(held, judged.outputs[0].token_ids)
-            selftest.check(self.packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
+        for where in _engines(self.engine):
+            for held in self.packs.held.values():
+                steered = await self._final(hello, selftest.parameters(held, True), **where)
+                alone = await self._final(hello, selftest.parameters(held, False), **where)
+                judged = await self._final(hello, self.packs.judging(held), **where)
+                told = self.packs.heard(held, judged.outputs[0].token_ids)
+                selftest.check(self.packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
 
     async def status(self) -> list[dict[str, Any]]:
-        """What every worker (of the first engine, under data parallelism) holds and has done."""
-        return list(await self.engine.collective_rpc("ras_status"))
+        """What every worker of every engine holds and has done."""
+        return await _everywhere(self.engine, "ras_status")
 
     @classmethod
     async def _sent(cls, engine: Any, held: Sequence[Held], carrier: str, chat_template: str | None) -> Packs:
@@ -150,7 +151,7 @@ class AsyncGuard:
         check_engine(engine.vllm_config, tokenizer, held, chat_template)
         packs = Packs.of(held, end_tokens(engine.vllm_config, tokenizer), carrier)
         blobs = packs.blobs()
-        packs.agreed(await engine.collective_rpc("ras_load", args=(blobs, carrier)), blobs)
+        packs.agreed(await _everywhere(engine, "ras_load", blobs, carrier), blobs)
         return packs
 
     async def _render(self, turns: list[dict[str, Any]]) -> Any:
@@ -177,3 +178,18 @@ class AsyncGuard:
     def _name(self, kind: str) -> str:
         self._asked += 1
         return f"ras-{kind}-{self._asked}"
+
+
+def _engines(engine: Any) -> list[dict[str, int]]:
+    """How each engine is named in a request: under data parallelism there are several, else nothing is said."""
+    parallel = engine.vllm_config.parallel_config
+    found = parallel.data_parallel_size_local if parallel.local_engines_only else parallel.data_parallel_size
+    return [{}] if found < 2 else [{"data_parallel_rank": rank} for rank in range(found)]
+
+
+async def _everywhere(engine: Any, method: str, *args: Any) -> list[dict[str, Any]]:
+    """What every worker of every engine answers; `collective_rpc` asks all and tells of the first engine only."""
+    if len(_engines(engine)) == 1:
+        return list(await engine.collective_rpc(method, args=args))
+    answers = await engine.engine_core.call_utility_all_async("collective_rpc", method, None, args, None)
+    return [status for one in answers for status in one]
