@@ -24,11 +24,16 @@ __all__ = [
     "RasExtError",
     "RegistryError",
     "SignatureError",
+    "UndefendedError",
 ]
 
 
 class ModelError(RasExtError):
     """The model's family is not supported, or a part the defence needs was not found in it."""
+
+
+class UndefendedError(ModelError):
+    """The defence was asked to act in an engine and did not."""
 
 
 class InputError(RasExtError):

@@ -65,15 +65,12 @@ class GuardedLLM:
         from vllm import LLM
 
         self.llm = LLM(locate(str(model)), **settings)
-        config = self.llm.llm_engine.vllm_config
-        tokenizer = self.llm.get_tokenizer()
-        check_engine(config, tokenizer, held)
-        self.packs = Packs.of(held, end_tokens(config, tokenizer), carrier)
-        blobs = self.packs.blobs()
-        self.packs.agreed(self.llm.collective_rpc("ras_load", args=(blobs, carrier)), blobs)
         self._look = context == "always"
-        for one in held:
-            self._test(one)
+        try:
+            self._load(held, carrier)
+        except BaseException:
+            self.close()
+            raise
 
     def assess(self, conversations: Sequence[stages.Messages], *, pack: str | None = None) -> list[Judged]:
         """Stages 1 and 2 for conversations in OpenAI's form."""
@@ -126,6 +123,22 @@ class GuardedLLM:
     def close(self) -> None:
         """Ends the engine and its processes."""
         self.llm.llm_engine.engine_core.shutdown()
+
+    def _load(self, held: Sequence[Held], carrier: str) -> None:
+        """Gives the workers their packs, and shows that they act. Raises where anything is amiss."""
+        config, tokenizer = self.llm.llm_engine.vllm_config, self.llm.get_tokenizer()
+        check_engine(config, tokenizer, held)
+        self.packs = Packs.of(held, end_tokens(config, tokenizer), carrier)
+        blobs = self.packs.blobs()
+        self.packs.agreed(self._loaded(blobs, carrier), blobs)
+        for one in held:
+            self._test(one)
+
+    def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
+        try:
+            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier)))
+        except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
+            raise ModelError(f"a worker did not take the vectors in: {error}") from None
 
     def _judge(self, turns: Sequence[list[dict[str, Any]]], held: Held) -> list[Judged]:
         from vllm import SamplingParams

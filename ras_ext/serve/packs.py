@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ras_ext
-from ras_ext.errors import InputError, ModelError, PackMismatchError
+from ras_ext.errors import InputError, ModelError, PackMismatchError, UndefendedError
 from ras_ext.loading import load_vectors
 from ras_ext.registry.fingerprint import compare, describe_config
 from ras_ext.serve import frontend
@@ -122,6 +122,8 @@ class Packs:
                     f"a worker runs ras_ext {status['ras_ext']}, the server {ras_ext.__version__}; install one version"
                 )
         heads = [status for status in statuses if status["samples"]]
+        if not heads:
+            raise ModelError("no worker of the engine has the model's head; nothing would be steered")
         for name in ("runner", "carrier", "vocab_size"):
             if len({status[name] for status in heads}) != 1:
                 raise ModelError(f"the workers disagree on their {name.replace('_', ' ')}; start the engine anew")
@@ -148,7 +150,7 @@ class Packs:
     def heard(self, held: Held, tokens: Sequence[int]) -> float | None:
         """The similarity that a scored request told; None if it has to be scored again.
 
-        Raises ModelError if it told none: the processor did not act.
+        Raises UndefendedError if it told none: the processor did not act.
         """
         told = tokens[held.vectors.n_score - 1 :]
         if len(told) < tokens_needed(self.vocab_size):
@@ -156,7 +158,7 @@ class Packs:
         try:
             similarity = heard(told, self.vocab_size)
         except ValueError as error:
-            raise ModelError(str(error)) from None
+            raise UndefendedError(str(error)) from None
         return None if similarity == LOST else similarity
 
 

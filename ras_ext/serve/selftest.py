@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from ras_ext.errors import ModelError
+from ras_ext.errors import UndefendedError
 from ras_ext.serve.engine.order import PASS, STEER, Order
 from ras_ext.serve.packs import Held, Packs
 
@@ -27,17 +27,17 @@ def parameters(held: Held, steered: bool) -> dict[str, Any]:
 
 
 def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int], similarity: float | None) -> None:
-    """Raises ModelError unless `steered` are the tokens that the pack's prototypes stand for and a risk was told."""
+    """Raises UndefendedError unless `steered` are the tokens of the pack's prototypes and a risk was told."""
     steps = full_steps(held)
     wanted = packs.steered_tokens.get(held.key, [])[:steps]
     if list(steered[:steps]) != wanted:
-        raise ModelError(
+        raise UndefendedError(
             f"the self-test was not steered: the pack {held.name!r} at full dose must write {wanted}, "
             f"the engine wrote {list(steered)}"
         )
     if not steps and list(steered) == list(alone):
-        raise ModelError(
+        raise UndefendedError(
             f"the self-test was not steered: the engine wrote alike with the pack {held.name!r} and without"
         )
     if similarity is None:
-        raise ModelError("the self-test was not judged: no similarity was told")
+        raise UndefendedError("the self-test was not judged: no similarity was told")

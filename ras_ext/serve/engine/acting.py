@@ -82,7 +82,8 @@ class Acting:
             pack = self.table.packs[str(row.order.pack)]
             if step < pack.n_score:
                 del row.scored[step:]  # a prompt that is run in parts writes its first step several times
-                row.scored.append(logits[at].float().clone())
+                if len(row.scored) == step:  # else begun anew in the middle: what came before was scored elsewhere
+                    row.scored.append(logits[at].float().clone())
             if step >= pack.n_score - 1:
                 telling.append((at, row, step - pack.n_score + 1))
                 if row.told is None:

@@ -1,17 +1,24 @@
 """A similarity on its way out of a worker, as tokens: the one thing that every engine, executor and runner hands back.
 
-The 32 bits of an f32 are told in digits of as many bits as the vocabulary has room for, the lowest first.
+45 bits, the lowest first, in digits of as many bits as the vocabulary has room for: an f32, twelve that follow from it,
+so that words that a model wrote by itself are not taken for a similarity, and one that says there is none.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-BITS = 32
-LOST = -2.0  # no similarity: the steps were scored in part only, since the engine began the request anew
+VALUE, CHECK = 32, 12
+BITS = VALUE + CHECK + 1
+# No similarity: the steps were scored in part only, since the engine began the request anew. It is the highest bit that
+# says so: what was told in part before that, and ends in the tokens of this, is none either.
+LOST = -1.0
+_LOW = (1 << VALUE) - 1
 
 
 def bits_per_token(vocab_size: int) -> int:
@@ -26,19 +33,33 @@ def tokens_needed(vocab_size: int) -> int:
 
 
 def tell(similarity: torch.Tensor, vocab_size: int) -> torch.Tensor:
-    """The tokens ``(B, T)`` i64 that tell f32 numbers ``(B,)``, where they are."""
+    """The tokens ``(B, T)`` i64 that tell similarities ``(B,)``, where they are; LOST and NaN among them."""
     bits = bits_per_token(vocab_size)
-    whole = similarity.float().contiguous().view(torch.int32).long() & 0xFFFFFFFF
+    value = similarity.float().contiguous().view(torch.int32).long() & _LOW
+    whole = value | (_check(value) << VALUE) | ((similarity == LOST).long() << (VALUE + CHECK))
     shifts = torch.arange(tokens_needed(vocab_size), device=similarity.device) * bits
     return (whole[:, None] >> shifts) & ((1 << bits) - 1)
 
 
 def heard(tokens: Sequence[int], vocab_size: int) -> float:
-    """The number that was told. Raises ValueError for tokens that tell none."""
+    """The similarity that was told, LOST or NaN too. Raises ValueError for tokens that tell none."""
     bits = bits_per_token(vocab_size)
-    if len(tokens) != tokens_needed(vocab_size) or any(not 0 <= token < 1 << bits for token in tokens):
-        raise ValueError(f"{list(tokens)[:8]} tells no similarity: the engine's processor did not write it")
     whole = sum(token << (bits * place) for place, token in enumerate(tokens))
-    if whole >> BITS:
+    value, check = whole & _LOW, (whole >> VALUE) & ((1 << CHECK) - 1)
+    fits = len(tokens) == tokens_needed(vocab_size) and all(0 <= token < 1 << bits for token in tokens)
+    if fits and whole >> (VALUE + CHECK) == 1:
+        return LOST
+    similarity = float(struct.unpack("<f", struct.pack("<I", value))[0])
+    if not fits or whole >> (VALUE + CHECK) or check != _check(value) or not _can_be(similarity):
         raise ValueError(f"{list(tokens)[:8]} tells no similarity: the engine's processor did not write it")
-    return float(struct.unpack("<f", struct.pack("<I", whole))[0])
+    return similarity
+
+
+def _can_be(similarity: float) -> bool:
+    """Whether it is the cosine of two directions without negative parts, but for rounding, or NaN."""
+    return math.isnan(similarity) or 0.0 <= similarity <= 1.001
+
+
+def _check(value: Any) -> Any:
+    """Twelve bits that follow from 32, of an int or of i64 tensors; not those of zero from zero."""
+    return ((((value ^ 0x5BD1E995) * 0x9E3779B1) & _LOW) >> (VALUE - CHECK)) & ((1 << CHECK) - 1)

@@ -114,7 +114,7 @@ async def _run(args: Namespace, settings: Settings) -> None:
     try:
         async with build_async_engine_client(args) as engine:
             try:
-                app, defence = await _app(engine, args, settings, policy, held)
+                app, defence = await application(engine, args, settings, policy, held)
             except RasExtError:
                 raise
             except Exception as error:
@@ -154,7 +154,9 @@ async def _once_it_listens(sock: socket.socket, announce: Callable[[], None]) ->
     announce()
 
 
-async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, held: Sequence[Held]) -> tuple[Any, Any]:
+async def application(
+    engine: Any, args: Namespace, settings: Settings, policy: Any, held: Sequence[Held]
+) -> tuple[Any, Any]:
     """vLLM's application with the defended handler in it, and the state of the defence."""
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app

@@ -12,7 +12,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionReque
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 
-from ras_ext.errors import InputError
+from ras_ext.errors import InputError, ModelError, UndefendedError
 from ras_ext.judge import opens_with_refusal
 from ras_ext.serve import stages
 from ras_ext.serve.online import AsyncGuard
@@ -74,6 +74,11 @@ class DefendedChat:
             return self._error(request, str(error), 401, "unauthorized")
         except InputError as error:
             return self._error(request, str(error), 400, "input")
+        except UndefendedError as error:
+            self._watch.failed(str(error))
+            return self._error(request, f"the defence is out of order: {error}", 503, "undefended")
+        except ModelError as error:
+            return self._error(request, str(error), 503, "model")
 
     def _ask(self, request: ChatCompletionRequest, raw: Any, start: float) -> Asked:
         tenant = self._policy.tenant_of(None if raw is None else raw.headers.get("authorization"))

@@ -82,9 +82,9 @@ def _tenant(named: Fields, name: str, shared: Mapping[str, Mapping[str, Any]]) -
 def _keys(fields: Fields) -> tuple[str, ...]:
     found, rule = fields.items("keys_sha256", _ENTRIES), "a list of SHA-256s of keys, 64 small hexadecimal digits each"
     if wrong := [entry for entry in found if not isinstance(entry, str) or not re.fullmatch(SHA256, entry)]:
-        # Not what it is: it may well be the key.
-        shape = f"text of {len(wrong[0])} characters" if isinstance(wrong[0], str) else f"a {type(wrong[0]).__name__}"
-        raise fields.fail("keys_sha256", rule, shape)
+        # Not the value itself: it may well be the key.
+        shape = f"text of {len(wrong[0])} characters" if isinstance(wrong[0], str) else type(wrong[0]).__name__
+        raise InputError(f"{fields.path('keys_sha256')} must be {rule}, got: {shape}; {REMEDY}")
     return tuple(found)
 
 
@@ -148,9 +148,12 @@ def _check_keys(tenants: Sequence[Tenant]) -> None:
         for digest in tenant.keys_sha256:
             where = f"tenants.{tenant.name}.keys_sha256"
             if digest == _NO_KEY:
-                raise InputError(f"{where} has the SHA-256 of no key at all ({digest[:12]}…); hash the key again")
+                raise InputError(
+                    f"{where} has the SHA-256 of no key at all ({digest[:12]}…); hash the key again and {REMEDY}"
+                )
             if digest in holders:
                 raise InputError(
-                    f"{where} has a key of the tenant {holders[digest]!r} already ({digest[:12]}…); name each key once"
+                    f"{where} has a key of the tenant {holders[digest]!r} already ({digest[:12]}…), "
+                    f"and no key may stand there twice; {REMEDY}"
                 )
             holders[digest] = tenant.name

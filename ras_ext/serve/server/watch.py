@@ -31,6 +31,10 @@ class Watch:
     def defended(self) -> bool:
         return self.why is None
 
+    def failed(self, why: str) -> None:
+        """Something was not defended: nothing is answered until a self-test passes."""
+        self._now(why)
+
     async def test(self) -> bool:
         """Makes a self-test now; whether the server is defended."""
         try:
@@ -43,13 +47,16 @@ class Watch:
             why = f"the engine failed the self-test ({type(error).__name__}: {error})"
         else:
             why, self.tested = None, time.time()
+        self._now(why)
+        return self.defended
+
+    def _now(self, why: str | None) -> None:
         if why != self.why:
             said = "the server is defended" if why is None else f"THE SERVER IS NOT DEFENDED and answers nothing: {why}"
             sys.stderr.write(f"ras-ext: {said}\n")
             if self._on_change is not None:
                 self._on_change(why is None)
         self.why = why
-        return self.defended
 
     async def run(self) -> None:
         """Tests for as long as the server lives."""

@@ -1,0 +1,93 @@
+"""A similarity leaves a worker as tokens and comes back bit for bit, whatever the vocabulary."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ras_ext.serve.engine.told import BITS, LOST, bits_per_token, heard, tell, tokens_needed
+
+VOCABULARIES = st.integers(2, 200_000)
+SIMILARITIES = st.floats(0.0, 1.0, width=32)
+
+
+def bits(number: float) -> int:
+    return int(struct.unpack("<I", struct.pack("<f", number))[0])
+
+
+@settings(max_examples=400, deadline=None)
+@given(similarity=SIMILARITIES, vocab_size=VOCABULARIES)
+@example(similarity=LOST, vocab_size=311)
+@example(similarity=1e-45, vocab_size=3)  # the smallest denormal
+@example(similarity=0.0, vocab_size=151_936)
+@example(similarity=1.0, vocab_size=4)
+def test_every_similarity_is_heard_as_it_was_told(similarity: float, vocab_size: int) -> None:
+    tokens = tell(torch.tensor([similarity]), vocab_size)[0].tolist()
+    assert len(tokens) == tokens_needed(vocab_size)
+    assert all(0 <= token < vocab_size for token in tokens)
+    assert bits(heard(tokens, vocab_size)) == bits(similarity)
+
+
+@pytest.mark.parametrize("word", [0x7FC00000, 0xFFC00000, 0x7F800001])  # NaN as it is written, as arithmetic makes it …
+def test_no_number_is_heard_as_no_number(word: int) -> None:
+    number = torch.tensor([word - 2**32 if word >= 2**31 else word], dtype=torch.int32).view(torch.float32)
+    assert math.isnan(heard(tell(number, 311)[0].tolist(), 311))
+
+
+@settings(max_examples=100, deadline=None)
+@given(vocab_size=VOCABULARIES)
+def test_the_digits_have_room(vocab_size: int) -> None:
+    assert 2 ** bits_per_token(vocab_size) <= vocab_size
+    assert bits_per_token(vocab_size) * tokens_needed(vocab_size) >= BITS
+
+
+@settings(max_examples=100, deadline=None)
+@given(similarity=SIMILARITIES, vocab_size=VOCABULARIES, cut=st.integers(0, 45))
+def test_what_ends_in_the_tokens_of_lost_is_lost(similarity: float, vocab_size: int, cut: int) -> None:
+    first, last = (tell(torch.tensor([value]), vocab_size)[0].tolist() for value in (similarity, LOST))
+    cut = min(cut, len(first) - 1)  # a request that is begun anew while it tells
+    assert heard(first[:cut] + last[cut:], vocab_size) == LOST
+
+
+def test_words_that_a_model_wrote_are_next_to_never_a_similarity() -> None:
+    rng = random.Random(0)
+    taken = 0
+    for _ in range(100_000):
+        try:
+            taken += heard([rng.randrange(311) for _ in range(tokens_needed(311))], 311) != LOST
+        except ValueError:
+            continue
+    assert taken <= 20
+
+
+@pytest.mark.parametrize("token", range(311))
+def test_one_word_again_and_again_is_no_similarity(token: int) -> None:
+    try:
+        assert heard([token] * tokens_needed(311), 311) == LOST  # which is asked for again, and then given up
+    except ValueError as error:
+        assert "tells no similarity" in str(error)
+
+
+def test_a_batch_is_told_row_by_row() -> None:
+    numbers = torch.tensor([0.25, LOST, 1.0])
+    assert [heard(row.tolist(), 311) for row in tell(numbers, 311)] == [0.25, LOST, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "vocab_size"),
+    [([1, 2, 3], 311), ([1, 2, 3, 4, 5, 6, 7], 311), ([1, 2, 3, 4, 5, 256], 311), ([1, 2, 3, 4, 5, -1], 311)],
+)
+def test_tokens_that_no_processor_wrote_are_refused(tokens: list[int], vocab_size: int) -> None:
+    with pytest.raises(ValueError, match="tells no similarity"):
+        heard(tokens, vocab_size)
+
+
+def test_a_vocabulary_of_one_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="a vocabulary of 1 tells nothing"):
+        bits_per_token(1)
