@@ -12,7 +12,9 @@ import pytest
 
 from ras_ext.errors import InputError
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "capacity.py"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks" / "capacity.py"
+PAGE = ROOT / "docs" / "capacity.md"
 
 
 def load() -> Any:
@@ -28,8 +30,8 @@ def load() -> Any:
 capacity = load()
 
 
-def test_a_risk_of_a_7b_takes_two_scored_steps_and_three_that_tell() -> None:
-    assert capacity.stages(capacity.Plan())["judge"].written == 3 - 1 + 3
+def test_a_risk_of_a_7b_takes_two_scored_steps_and_four_that_tell() -> None:
+    assert capacity.stages(capacity.Plan())["judge"].written == 3 - 1 + 4
 
 
 def test_only_whole_blocks_before_the_words_are_shared() -> None:
@@ -97,3 +99,23 @@ def test_the_command_prints_json_with_every_input(capsys: pytest.CaptureFixture[
 def test_a_measurement_of_no_stage_is_one_sentence(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capacity.main(["--measured", given]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_page_is_what_the_script_prints() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    plan = text.partition("<!-- plan")[2].partition("-->")[2].partition("<!-- end of plan")[0]
+    lines = [line for line in plan.splitlines() if line and not line.startswith("```")]
+    assert lines == [line for line in capacity.table(capacity.capacity(capacity.Plan())).splitlines() if line]
+
+
+def test_what_the_page_says_of_gpus_follows() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    for tokens in (200, 50):
+        found = capacity.capacity(capacity.Plan(answer_tokens=tokens))
+        more = sum(found["gpu_seconds"].values()) / found["gpu_seconds_undefended"] - 1
+        assert f"{more:.0%}".replace("%", " %") in text.partition(f"at {tokens} tokens")[2][:40]
+    apart = sum(capacity.gpu_seconds(capacity.Plan(), {}, shared=False).values())
+    alone = capacity.undefended_seconds(capacity.Plan(), {})
+    assert f"nothing shared, at 200, it is {apart / alone - 1:.0%}".replace("%", " %") in text
+    plan = capacity.stages(capacity.Plan())
+    assert f"up to {plan['look'].written + plan['judge'].written} tokens more" in text

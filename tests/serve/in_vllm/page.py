@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(r"-?\d+\.\d+")
+_LOGGED = re.compile(r"\([\w-]+ pid=\d+\)|INFO |WARNING ")  # by vLLM, which logs to stdout
 
 
 @dataclass(frozen=True)
@@ -38,5 +42,15 @@ def blocks(mark: str | None = None) -> list[Block]:
 
 
 def to_three_digits(text: str) -> list[str]:
-    """Lines without their ends, numbers with a point rounded: what a page can promise."""
-    return [_NUMBER.sub(lambda match: f"{float(match[0]):.3f}", line.rstrip()) for line in text.strip().splitlines()]
+    """Lines without their ends and vLLM's own, numbers with a point rounded: what a page can promise."""
+    lines = [line.rstrip() for line in text.strip().splitlines() if not _LOGGED.match(line)]
+    return [_NUMBER.sub(lambda match: f"{float(match[0]):.3f}", line) for line in lines]
+
+
+def with_commands(folder: Path) -> dict[str, str]:
+    """An environment whose `ras-ext` and `python` are those that the tests run in, made in `folder`."""
+    folder.mkdir()
+    for name, what in (("ras-ext", "-P -m ras_ext.cli"), ("python", "-P")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {what} "$@"\n')
+        (folder / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from page import Block, blocks, to_three_digits
+from page import Block, blocks, to_three_digits, with_commands
 from served import free_port
 
 ALONE, AGAINST = blocks("run alone"), blocks("run")
@@ -43,12 +41,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("deploy")
-    commands = folder / "bin"
-    commands.mkdir()
-    for name, what in (("ras-ext", "-P -m ras_ext.cli"), ("python", "-P")):
-        (commands / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {what} "$@"\n')
-        (commands / name).chmod(0o755)
-    found = Place(folder, {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"})
+    found = Place(folder, with_commands(folder / "bin"))
     found.run(ALONE[0])  # the pictures, and the key
     return found
 
