@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ras_ext
 from ras_ext.errors import InputError, ModelError
 from ras_ext.judge import opens_with_refusal
 from ras_ext.models.load import locate
@@ -90,13 +91,11 @@ class GuardedLLM:
         """Answers conversations in OpenAI's form.
 
         Args:
-            sampling_params: vLLM's, of all answers; they must not carry an order of their own.
+            sampling_params: vLLM's, of all answers or one for each.
             strength: multiplies every risk; doses end at 1.
             risk: one for each conversation, where it is known: stages 1 and 2 are left out.
             options: further keywords of ``LLM.chat`` for the answers.
         """
-        from vllm import SamplingParams
-
         held = self.packs.get(pack)
         turns = [stages.checked(messages) for messages in conversations]
         if risk is None:
@@ -105,9 +104,8 @@ class GuardedLLM:
             raise InputError(f"risk must be one number per conversation, got {len(risk)} for {len(turns)}")
         else:
             judged = [Judged(float(one), float("nan"), "") for one in risk]
-        base = sampling_params or SamplingParams(temperature=0.0, max_tokens=128)
         asked = []
-        for found in judged:
+        for found, base in zip(judged, _one_each(sampling_params, len(turns)), strict=True):
             one = base.clone()
             one.extra_args = {**(one.extra_args or {}), **self.packs.steering(held, found.risk, strength)}
             asked.append(one)
@@ -136,7 +134,7 @@ class GuardedLLM:
 
     def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
         try:
-            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier)))
+            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__)))
         except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
             raise ModelError(f"a worker did not take the vectors in: {error}") from None
 
@@ -213,6 +211,16 @@ class GuardedLLM:
         )
         scored = self._chat(hello, SamplingParams(**self.packs.judging(held)))[0].outputs[0].token_ids
         selftest.check(self.packs, held, steered, alone, self.packs.heard(held, scored))
+
+
+def _one_each(sampling_params: Any, number: int) -> list[Any]:
+    from vllm import SamplingParams
+
+    if isinstance(sampling_params, Sequence):
+        if len(sampling_params) != number:
+            raise InputError(f"give one sampling_params, or one per conversation: {number}, got {len(sampling_params)}")
+        return list(sampling_params)
+    return [sampling_params or SamplingParams(temperature=0.0, max_tokens=128)] * number
 
 
 def _held(given: str | SteeringVectors, schedule: str | None) -> Held:

@@ -10,7 +10,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import ras_ext
 from ras_ext.errors import InputError, ModelError
+from ras_ext.registry.errors import in_one_line
 from ras_ext.serve import selftest, stages
 from ras_ext.serve.engine.order import PASS, Order
 from ras_ext.serve.opening import check_engine, end_tokens
@@ -151,7 +153,11 @@ class AsyncGuard:
         check_engine(engine.vllm_config, tokenizer, held, chat_template)
         packs = Packs.of(held, end_tokens(engine.vllm_config, tokenizer), carrier)
         blobs = packs.blobs()
-        packs.agreed(await _everywhere(engine, "ras_load", blobs, carrier), blobs)
+        try:
+            statuses = await _everywhere(engine, "ras_load", blobs, carrier, ras_ext.__version__)
+        except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
+            raise ModelError(f"a worker did not take the vectors in: {in_one_line(error)}") from None
+        packs.agreed(statuses, blobs)
         return packs
 
     async def _render(self, turns: list[dict[str, Any]]) -> Any:

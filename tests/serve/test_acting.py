@@ -132,6 +132,14 @@ def test_a_prompt_that_is_run_in_parts_writes_its_first_step_several_times(actin
     assert told(acting, row, 2) == told(acting, whole, 2)
 
 
+def test_parts_of_a_prompt_are_not_taken_for_the_only_step_that_is_scored() -> None:
+    single = packed("single@1/paper", (1.0,), n_score=1)
+    acting, row = Acting(table(single)), Row(Order(JUDGE, single.key))
+    for part in range(3):
+        acting.judge(logits(1, 100 + part), [(0, row, 0)])
+    assert told(acting, row, 0) == similarity(single, [logits(1, 0)[0]], 1)
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("resumed", [1, 2])
 def test_a_request_that_is_begun_anew_in_the_middle_tells_that_it_is_lost(

@@ -58,7 +58,11 @@ class Acting:
 
     def has_work(self, row: Row, step: int) -> bool:
         """Whether anything is left to do for a request that has written `step` tokens."""
-        return row.order.do == JUDGE or step < len(self._doses(row))
+        if row.order.do == JUDGE:
+            vocab_size = self.table.vocab_size  # 0 in a worker without the head, which has nothing to do
+            scored = self.table.packs[str(row.order.pack)].n_score
+            return bool(vocab_size) and step < scored - 1 + tokens_needed(vocab_size)
+        return step < len(self._doses(row))
 
     def steer(self, x: torch.Tensor, work: Work, prototypes: torch.Tensor) -> None:
         """Pulls rows of `x` ``(T, X)``, logits or states, toward ``(P, N, X)``."""
@@ -80,8 +84,12 @@ class Acting:
             if row.order.do != JUDGE:
                 continue
             pack = self.table.packs[str(row.order.pack)]
-            if step < pack.n_score:
-                del row.scored[step:]  # a prompt that is run in parts writes its first step several times
+            if step >= pack.n_score:
+                row.scored.clear()
+            else:
+                # What is run in parts comes to the same step several times, and the last time counts.
+                row.told = None
+                del row.scored[step:]
                 if len(row.scored) == step:  # else begun anew in the middle: what came before was scored elsewhere
                     row.scored.append(logits[at].float().clone())
             if step >= pack.n_score - 1:
@@ -108,8 +116,6 @@ class Acting:
                 row.told = tokens
         for row in lost:
             row.told = tell(torch.tensor([LOST]), vocab_size)[0].to(self.table.device)
-        for row in rows:
-            row.scored.clear()
         self.counts.judged += len(rows)
         self.counts.lost += len(lost)
 

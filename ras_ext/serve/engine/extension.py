@@ -22,8 +22,13 @@ class Extension:
 
     model_runner: Any
 
-    def ras_load(self, packs: list[bytes], carrier: str) -> dict[str, Any]:
-        """Takes packs in, under ``carrier`` ``"auto"``, ``"logits"`` or ``"state"``; what :meth:`ras_status` says."""
+    def ras_load(self, packs: list[bytes], carrier: str, version: str) -> dict[str, Any]:
+        """Takes packs in, under ``carrier`` ``"auto"``, ``"logits"`` or ``"state"``; what :meth:`ras_status` says.
+
+        `version` is the server's: under data parallelism it hears of other engines only what they raise.
+        """
+        if version != ras_ext.__version__:
+            raise ValueError(f"this worker runs ras_ext {ras_ext.__version__}, the server {version}; install one")
         processor = _processor(self.model_runner)
         model = self.model_runner.get_model()
         head = model.compute_logits if _samples() else None

@@ -6,6 +6,7 @@ hands over rows in its order, V2 gives every request a slot and says at each ste
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from vllm.v1.sample.logits_processor import MoveDirectionality
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as ProcessorV2
 
 from ras_ext.serve.engine.acting import Acting, Row
-from ras_ext.serve.engine.order import Order
+from ras_ext.serve.engine.order import JUDGE, Order
 from ras_ext.serve.engine.table import Table
 from ras_ext.serve.frontend import check_order
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
 NAME = f"{__name__}:Processor"
+_LEFT = 256  # requests that are remembered when they leave the batch
 
 
 class Processor(ProcessorV1, ProcessorV2):
@@ -40,6 +42,9 @@ class Processor(ProcessorV1, ProcessorV2):
         self.acting = Acting(Table(torch.device(device)))
         self._rows: dict[int, Row] = {}  # by place in the batch (V1) or by slot (V2); only those with work left
         self._written: dict[int, list[int]] = {}  # V1: the running output of each of them
+        # V1: requests that are being scored and have left the batch for a while, as they do at every second step where
+        # a pipeline has two stages; the list that each of them writes to says which one comes back.
+        self._left: OrderedDict[int, tuple[Row, list[int]]] = OrderedDict()
         self.batch_is_new = False
 
     @classmethod
@@ -56,10 +61,11 @@ class Processor(ProcessorV1, ProcessorV2):
         if batch_update is None:
             return
         for index in batch_update.removed:
-            self._drop(index)
+            self._leave(index)
         for index, params, _, written in batch_update.added:
-            self._drop(index)
-            row = self.acting.admit(Order.of(params.extra_args))
+            self._leave(index)
+            order = Order.of(params.extra_args)
+            row = self._back(order, written) or self.acting.admit(order)
             if row is not None:
                 self._rows[index], self._written[index] = row, written
         for here, there, direction in batch_update.moved:
@@ -115,6 +121,18 @@ class Processor(ProcessorV1, ProcessorV2):
     def _drop(self, index: int) -> None:
         self._rows.pop(index, None)
         self._written.pop(index, None)
+
+    def _leave(self, index: int) -> None:
+        taken = self._take(index)
+        if taken is not None and taken[0].order.do == JUDGE and self.acting.has_work(taken[0], len(taken[1])):
+            self._left[id(taken[1])] = taken
+            if len(self._left) > _LEFT:
+                self._left.popitem(last=False)  # done or given up; if it does come back, it is scored again
+
+    def _back(self, order: Order | None, written: list[int]) -> Row | None:
+        """The row of a request that was in the batch before."""
+        row, _ = self._left.pop(id(written), (None, written))
+        return row if row is not None and row.order == order else None
 
     def _take(self, index: int) -> tuple[Row, list[int]] | None:
         row = self._rows.pop(index, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -17,6 +18,12 @@ from ras_ext.serve.opening import engine_settings
 from ras_ext.serve.packs import Held
 
 # Of vLLM's routes those that write nothing, and the one that is defended.
+# Of vLLM's limits those that are too wide for clients whom nobody knows; the operator's own setting stays.
+_LIMITS = {
+    "VLLM_MAX_IMAGE_PIXELS": "50000000",  # decoded, 150 MB
+    "VLLM_MAX_N_SEQUENCES": "128",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",  # an allowed host must not send us to another
+}
 KEPT = frozenset({
     "/v1/chat/completions", "/v1/models", "/version", "/ping", "/load", "/metrics", "/tokenize", "/detokenize",
     "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json",
@@ -51,6 +58,8 @@ def arguments(model: str, options: Sequence[str]) -> Namespace:
 
     A wrong option ends the process as vLLM does: with its usage and exit code 2.
     """
+    for name, value in _LIMITS.items():
+        os.environ.setdefault(name, value)
     engine_settings()  # before vLLM is imported for good: is it here, and of a version that was run
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -158,16 +167,20 @@ async def application(
     engine: Any, args: Namespace, settings: Settings, policy: Any, held: Sequence[Held]
 ) -> tuple[Any, Any]:
     """vLLM's application with the defended handler in it, and the state of the defence."""
+    import vllm.envs as envs
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app
     from vllm.renderers.chat_utils import load_chat_template
 
     from ras_ext.serve.online import AsyncGuard
-    from ras_ext.serve.server import admin
-    from ras_ext.serve.server.access_log import AccessLog
+    from ras_ext.serve.server import admin, sentences
+    from ras_ext.serve.server.access_log import AccessEntry, AccessLog
     from ras_ext.serve.server.chat import DefendedChat
     from ras_ext.serve.server.limits import Limits
     from ras_ext.serve.server.metrics import Metrics
+    from ras_ext.serve.server.pictures import Pictures
+    from ras_ext.serve.server.reasons import of_status
+    from ras_ext.serve.server.spelled import Spelled
     from ras_ext.serve.server.watch import Watch
 
     guard = await AsyncGuard.over(
@@ -181,6 +194,7 @@ async def application(
     app = build_app(args, tasks, engine.model_config)
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) in KEPT]
     app.include_router(admin.router)
+    sentences.install(app)
     await init_app_state(engine, app.state, args, tasks)
     metrics = Metrics()
     metrics.packs(len(held))
@@ -188,14 +202,28 @@ async def application(
     await watch.test()
     defence = admin.Defence(guard, watch, policy, metrics, lambda: settings.fetch(True), settings.admin_key)
     app.state.ras = defence
+    log = AccessLog(settings.access_log, with_text=settings.log_text)
+    config = engine.model_config
+    image = [getattr(config.hf_config, name, None) for name in ("image_token_index", "image_token_id")]
     app.state.openai_serving_chat = DefendedChat(
         app.state.openai_serving_chat,
         guard,
         policy,
         watch=watch,
         metrics=metrics,
-        log=AccessLog(settings.access_log, with_text=settings.log_text),
+        log=log,
+        pictures=Pictures(
+            domains=config.allowed_media_domains or (),
+            folder=config.allowed_local_media_path,
+            most=envs.VLLM_MAX_IMAGE_PIXELS,
+        ),
+        spelled=Spelled.of(engine.get_tokenizer(), *image),
     )
-    # vLLM has put its middlewares together by now; ours goes round them all.
-    app.middleware_stack = Limits(app.middleware_stack or app.build_middleware_stack(), settings.most)
+
+    def unlogged(status: int) -> None:
+        metrics.failed(of_status(status))
+        log.write(AccessEntry(request_id="-", status=status, error=of_status(status)))
+
+    # vLLM has put its middlewares together by now, without our sentences; ours goes round them all.
+    app.middleware_stack = Limits(app.build_middleware_stack(), settings.most, unlogged)
     return app, defence

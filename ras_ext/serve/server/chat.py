@@ -6,11 +6,14 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
+from vllm.exceptions import GenerationError
 
 from ras_ext.errors import InputError, ModelError, UndefendedError
 from ras_ext.judge import opens_with_refusal
@@ -20,12 +23,18 @@ from ras_ext.serve.packs import Held
 from ras_ext.serve.receipt import BLOCKED, PASSED, Judged, Receipt
 from ras_ext.serve.server import refused
 from ras_ext.serve.server.access_log import AccessEntry, AccessLog
-from ras_ext.serve.server.limits import note
+from ras_ext.serve.server.limits import logged, note
 from ras_ext.serve.server.metrics import Metrics
+from ras_ext.serve.server.pictures import Pictures
 from ras_ext.serve.server.policy import Policy, Tenant, Unauthorized
+from ras_ext.serve.server.reasons import of_status
+from ras_ext.serve.server.sentences import sentence
+from ras_ext.serve.server.spelled import Spelled
 from ras_ext.serve.server.watch import Watch
 
 REFUSAL = "I'm sorry, but I can't help with that."
+_NO_TOKEN = "the engine gave the answer up: what constrains it leaves no token to be written; correct that"
+_TOO_LONG = "maximum context length"  # vLLM's words for it
 _OPENING = 80  # characters of an answer that tell a refusal
 
 
@@ -54,31 +63,46 @@ class DefendedChat:
         watch: Watch,
         metrics: Metrics,
         log: AccessLog,
+        pictures: Pictures,
+        spelled: Spelled,
     ) -> None:
         self._inner, self._guard, self._policy = inner, guard, policy
         self._watch, self._metrics, self._log = watch, metrics, log
+        self._pictures, self._spelled = pictures, spelled
 
     async def create_chat_completion(self, request: ChatCompletionRequest, raw_request: Any = None) -> Any:
         """As vLLM's own: a response, the chunks of a streamed one, or an error."""
         start = time.perf_counter()
         try:
             if not self._watch.defended:
-                return self._error(request, f"the defence is out of order: {self._watch.why}", 503, "undefended")
+                return self._error(
+                    raw_request, request, f"the defence is out of order: {self._watch.why}", 503, "undefended"
+                )
             asked = self._ask(request, raw_request, start)
             turns = stages.checked(_plain(request.messages))
+            refused.check_texts(turns)
+            self._spelled.check(turns)
             wrong = await self._inner._check_model(request)
             if wrong is not None:
-                return wrong
-            return await self._answer(asked, turns)
+                return self._passed_on(raw_request, request, wrong)
+            return await self._answer(asked, await self._pictures.taken(turns))
         except Unauthorized as error:
-            return self._error(request, str(error), 401, "unauthorized")
+            return self._error(raw_request, request, str(error), 401, "unauthorized")
         except InputError as error:
-            return self._error(request, str(error), 400, "input")
+            return self._error(raw_request, request, str(error), 400, "input")
         except UndefendedError as error:
             self._watch.failed(str(error))
-            return self._error(request, f"the defence is out of order: {error}", 503, "undefended")
+            said = f"the defence is out of order: {error}"
+            return self._error(raw_request, request, said, 503, "undefended")
         except ModelError as error:
-            return self._error(request, str(error), 503, "model")
+            return self._error(raw_request, request, str(error), 503, "model")
+        except Exception as error:
+            wrong = create_error_response(error)  # by vLLM's own table of whose fault an error is
+            if isinstance(error, GenerationError) and refused.is_constrained(request):
+                return self._error(raw_request, request, _NO_TOKEN, 400, "input")
+            if wrong.error.code >= 500:
+                raise
+            return self._passed_on(raw_request, request, wrong)
 
     def _ask(self, request: ChatCompletionRequest, raw: Any, start: float) -> Asked:
         tenant = self._policy.tenant_of(None if raw is None else raw.headers.get("authorization"))
@@ -94,7 +118,7 @@ class DefendedChat:
         else:
             found = await self._judge(asked, turns)
             if isinstance(found, ErrorResponse):
-                return found
+                return self._passed_on(asked.raw, request, found)
             judged = found
             action = asked.tenant.action(judged.risk, refused.is_constrained(request))
         asked.receipt = guard.receipt(asked.held, judged, action=action, strength=asked.strength)
@@ -107,7 +131,8 @@ class DefendedChat:
         answering.vllm_xargs = {**(request.vllm_xargs or {}), **order}
         result = await self._inner.create_chat_completion(answering, asked.raw)
         if isinstance(result, ErrorResponse):
-            self._done(asked, "", result.error.code, "engine")
+            result.error.message = sentence(result.error.message)
+            self._done(asked, "", result.error.code, of_status(result.error.code))
             return result
         if isinstance(result, ChatCompletionResponse):
             said = result.choices[0].message.content or "" if result.choices else ""
@@ -123,10 +148,20 @@ class DefendedChat:
         async def render(prompt: list[dict[str, Any]]) -> Any:
             # Of the answer's own length and form nothing holds for the stages before it.
             bare = {"messages": prompt, "max_tokens": None, "max_completion_tokens": None, "response_format": None}
-            result = await self._inner.online_renderer.render_chat(
-                request.model_copy(update={**bare, "structured_outputs": None, "stream": False})
-            )
+            try:
+                result = await self._inner.online_renderer.render_chat(
+                    request.model_copy(update={**bare, "structured_outputs": None, "stream": False})
+                )
+            except Exception as error:
+                result = create_error_response(error)
+                if result.error.code >= 500:
+                    raise
             if isinstance(result, ErrorResponse):
+                if _TOO_LONG in result.error.message:
+                    raise InputError(
+                        "with the safety prompt by which it is judged, the request is longer than the "
+                        f"{self._inner.model_config.max_model_len} tokens that fit; shorten it"
+                    )
                 wrong.append(result)
                 raise InputError(result.error.message)
             return result[1][0]
@@ -194,6 +229,7 @@ class DefendedChat:
         """Counts and logs a request that has an end."""
         receipt = asked.receipt
         assert receipt is not None
+        logged(getattr(asked.raw, "state", None))
         seconds = {**receipt.seconds, "answer": time.perf_counter() - asked.start - sum(receipt.seconds.values())}
         self._metrics.observe(
             tenant=asked.tenant.name,
@@ -230,11 +266,17 @@ class DefendedChat:
         turns = stages.checked(_plain(asked.request.messages))
         return {"prompt": stages.query(turns), "visual_context": asked.receipt.visual_context, "answer": said}
 
-    def _error(self, request: ChatCompletionRequest, message: str, code: int, reason: str) -> ErrorResponse:
+    def _passed_on(self, raw: Any, request: ChatCompletionRequest, wrong: ErrorResponse) -> ErrorResponse:
+        """An error of vLLM's in one sentence, counted and logged like ours."""
+        return self._error(raw, request, wrong.error.message, wrong.error.code, of_status(wrong.error.code))
+
+    def _error(self, raw: Any, request: ChatCompletionRequest, message: str, code: int, reason: str) -> ErrorResponse:
         self._metrics.failed(reason)
-        kinds = {400: "BadRequestError", 401: "Unauthorized", 503: "ServiceUnavailable"}
+        kinds = {400: "BadRequestError", 401: "Unauthorized", 404: "NotFoundError", 503: "ServiceUnavailable"}
         self._log.write(AccessEntry(request_id=request.request_id, status=code, error=reason))
-        return ErrorResponse(error={"message": message, "type": kinds[code], "code": code})
+        logged(getattr(raw, "state", None))
+        kind = kinds.get(code, HTTPStatus(code).phrase)
+        return ErrorResponse(error={"message": sentence(message), "type": kind, "code": code})
 
 
 def _plain(messages: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ras_ext.errors import InputError
@@ -20,6 +22,10 @@ _MUST_BE: dict[str, tuple[Any, str]] = {
     "thinking_token_budget": (None, "the first tokens of the answer are the ones that are judged"),
     "echo": (False, "what a client sent stays out of the answer"),
 }
+# What of a template's own words a client must not choose: with them it could write turns that are in no message.
+_TEMPLATE_S_OWN = re.compile(r"add_generation_prompt|continue_final_message|messages|tools|documents|.*_token")
+_TORN = re.compile("[\ud800-\udfff]")
+_REQUEST_ID = re.compile(r"[!-~]{1,200}")
 _NEITHER: tuple[Any, ...] = (None, [], {}, "")
 _PENALTY = (0.8, 1.3)  # within these a repetition penalty does not silence the words of a refusal
 
@@ -33,8 +39,43 @@ def check_fields(request: Any) -> None:
         found = getattr(request, name, value)
         if found != value and not (value is None and found in _NEITHER):
             raise InputError(f"{name}={str(found)[:60]!r} is not served here: {why}; leave it out")
+    _check_template(request.chat_template_kwargs or {})
+    if not _REQUEST_ID.fullmatch(request.request_id):
+        raise InputError("request_id must be 1 to 200 printable ASCII characters without spaces; leave it out")
+    torn = next((name for name in request.model_fields_set - {"messages"} if _is_torn(getattr(request, name))), None)
+    if torn is not None:
+        raise InputError(f"{torn} holds half a character (a lone UTF-16 surrogate); send whole ones")
     if EXTENSION in (request.vllm_xargs or {}):
         raise InputError(f"vllm_xargs must not hold {EXTENSION!r}; the field {EXTENSION!r} of the request is for that")
+
+
+def check_texts(turns: Sequence[Mapping[str, Any]]) -> None:
+    """Raises InputError for a text that no tokenizer takes."""
+    if any(_is_torn(part.get("text")) for turn in turns for part in turn["content"]):
+        raise InputError("a message holds half a character (a lone UTF-16 surrogate); send whole ones")
+
+
+def _check_template(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if _TEMPLATE_S_OWN.fullmatch(name) or not isinstance(value, (bool, int, float, type(None))):
+            raise InputError(
+                f"chat_template_kwargs must hold switches and numbers of the template, not {name[:60]!a}: "
+                "no words but those of the messages are judged; leave it out"
+            )
+
+
+def _is_torn(value: Any) -> bool:
+    """Whether a text anywhere in it is none that can be written down."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple)):
+            left += one
+        elif isinstance(one, str) and _TORN.search(one):
+            return True
+    return False
 
 
 def asked_of(request: Any) -> tuple[str | None, float | None]:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from served import conversation, start
 
+from ras_ext.errors import InputError
 from ras_ext.items import Item
 from ras_ext.models.load import locate
 from ras_ext.organism import MODEL, PACK
@@ -75,7 +76,10 @@ def test_a_model_that_the_pack_was_not_made_for_ends_the_start(tmp_path: Path) -
     ],
 )
 def test_options_that_lead_past_the_defence_end_the_start(options: list[str], said: str) -> None:
-    assert said in refused(*options)
+    from ras_ext.serve.server.app import arguments
+
+    with pytest.raises(InputError, match=said):
+        arguments(locate(ORGANISM), [*ENGINE, *options])
 
 
 def test_a_policy_for_packs_that_are_not_there_ends_the_start(tmp_path: Path) -> None:
@@ -85,11 +89,13 @@ def test_a_policy_for_packs_that_are_not_there_ends_the_start(tmp_path: Path) ->
 
 def test_a_worker_killed_in_the_middle_ends_the_answers(tmp_path: Path, items: list[Item]) -> None:
     server = start(tmp_path)
-    item = next(item for item in items if item.label == "unsafe" and item.image is not None)
-    body = {"model": ORGANISM, "messages": conversation(item, as_url=True), "temperature": 0}
-    whole = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
+    for item in [item for item in items if item.label == "unsafe" and item.image is not None][:20]:
+        body = {"model": ORGANISM, "messages": conversation(item, as_url=True), "temperature": 0}
+        whole = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
+        if whole["ras"]["risk"] > 0.9:
+            break
+    assert whole["ras"]["risk"] > 0.9
     said = whole["choices"][0]["message"]["content"].strip()
-    assert whole["ras"]["risk"] > 0.5
     long = {**body, "stream": True, "ignore_eos": True, "max_tokens": 150}
     heard = ""
     with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=long, timeout=60) as stream:
