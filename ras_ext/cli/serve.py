@@ -45,7 +45,9 @@ def serve(
     ] = None,
     access_log: Annotated[
         Path | None,
-        typer.Option("--access-log", metavar="FILE", help="One JSON line a request.", show_default="stderr"),
+        typer.Option(
+            "--access-log", metavar="FILE", help="One JSON line a request.", show_default="stdout; stderr with --json"
+        ),
     ] = None,
     log_text: Annotated[bool, typer.Option("--log-text", help="Prompts and answers in the access log too.")] = False,
     admin_key_file: Annotated[

@@ -105,13 +105,14 @@ class AsyncGuard:
         return Order(PASS).to_args()
 
     async def self_test(self) -> None:
-        """Raises UndefendedError unless, for every pack, a request is really steered and judged now."""
-        for held in self.packs.held.values():
-            await self._run(selftest.testing(self.packs, held))
+        """Raises UndefendedError unless, on every engine and for every pack, a request is really steered and judged."""
+        for where in _engines(self.engine):
+            for held in self.packs.held.values():
+                await self._run(selftest.testing(self.packs, held), **where)
 
     async def status(self) -> list[dict[str, Any]]:
-        """What every worker (of the first engine, under data parallelism) holds and has done."""
-        return list(await self.engine.collective_rpc("ras_status"))
+        """What every worker of every engine holds and has done."""
+        return await _everywhere(self.engine, "ras_status")
 
     @classmethod
     async def _sent(cls, engine: Any, held: Sequence[Held], carrier: str, chat_template: str | None) -> Packs:
@@ -120,7 +121,7 @@ class AsyncGuard:
         packs = Packs.of(held, end_tokens(engine.vllm_config, tokenizer), carrier)
         blobs = packs.blobs()
         try:
-            statuses = await engine.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__))
+            statuses = await _everywhere(engine, "ras_load", blobs, carrier, ras_ext.__version__)
         except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
             raise ModelError(f"a worker did not take the vectors in: {in_one_line(error)}") from None
         packs.agreed(statuses, blobs)
@@ -160,3 +161,18 @@ class AsyncGuard:
     def _name(self, kind: str) -> str:
         self._asked += 1
         return f"ras-{kind}-{self._asked}"
+
+
+def _engines(engine: Any) -> list[dict[str, int]]:
+    """How each engine is named in a request: under data parallelism there are several, else nothing is said."""
+    parallel = engine.vllm_config.parallel_config
+    found = parallel.data_parallel_size_local if parallel.local_engines_only else parallel.data_parallel_size
+    return [{}] if found < 2 else [{"data_parallel_rank": rank} for rank in range(found)]
+
+
+async def _everywhere(engine: Any, method: str, *args: Any) -> list[dict[str, Any]]:
+    """What every worker of every engine answers; `collective_rpc` asks all and tells of the first engine only."""
+    if len(_engines(engine)) == 1:
+        return list(await engine.collective_rpc(method, args=args))
+    answers = await engine.engine_core.call_utility_all_async("collective_rpc", method, None, args, None)
+    return [status for one in answers for status in one]
