@@ -179,6 +179,7 @@ async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, he
     from ras_ext.serve.server.pictures import Pictures
     from ras_ext.serve.server.reasons import of_status
     from ras_ext.serve.server.spelled import Spelled
+    from ras_ext.serve.server.tokens import CheckedTokens
     from ras_ext.serve.server.watch import Watch
 
     guard = await AsyncGuard.over(
@@ -203,6 +204,12 @@ async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, he
     log = AccessLog(settings.access_log, with_text=settings.log_text)
     config = engine.model_config
     image = [getattr(config.hf_config, name, None) for name in ("image_token_index", "image_token_id")]
+    pictures = Pictures(
+        domains=config.allowed_media_domains or (),
+        folder=config.allowed_local_media_path,
+        most=envs.VLLM_MAX_IMAGE_PIXELS,
+    )
+    app.state.serving_tokenization = CheckedTokens(app.state.serving_tokenization, pictures)
     app.state.openai_serving_chat = DefendedChat(
         app.state.openai_serving_chat,
         guard,
@@ -210,11 +217,7 @@ async def _app(engine: Any, args: Namespace, settings: Settings, policy: Any, he
         watch=watch,
         metrics=metrics,
         log=log,
-        pictures=Pictures(
-            domains=config.allowed_media_domains or (),
-            folder=config.allowed_local_media_path,
-            most=envs.VLLM_MAX_IMAGE_PIXELS,
-        ),
+        pictures=pictures,
         spelled=Spelled.of(engine.get_tokenizer(), *image),
     )
 
