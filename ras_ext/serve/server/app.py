@@ -181,6 +181,7 @@ async def application(
     from ras_ext.serve.server.pictures import Pictures
     from ras_ext.serve.server.reasons import of_status
     from ras_ext.serve.server.spelled import Spelled
+    from ras_ext.serve.server.tokens import CheckedTokens
     from ras_ext.serve.server.watch import Watch
 
     guard = await AsyncGuard.over(
@@ -205,6 +206,12 @@ async def application(
     log = AccessLog(settings.access_log, with_text=settings.log_text)
     config = engine.model_config
     image = [getattr(config.hf_config, name, None) for name in ("image_token_index", "image_token_id")]
+    pictures = Pictures(
+        domains=config.allowed_media_domains or (),
+        folder=config.allowed_local_media_path,
+        most=envs.VLLM_MAX_IMAGE_PIXELS,
+    )
+    app.state.serving_tokenization = CheckedTokens(app.state.serving_tokenization, pictures)
     app.state.openai_serving_chat = DefendedChat(
         app.state.openai_serving_chat,
         guard,
@@ -212,11 +219,7 @@ async def application(
         watch=watch,
         metrics=metrics,
         log=log,
-        pictures=Pictures(
-            domains=config.allowed_media_domains or (),
-            folder=config.allowed_local_media_path,
-            most=envs.VLLM_MAX_IMAGE_PIXELS,
-        ),
+        pictures=pictures,
         spelled=Spelled.of(engine.get_tokenizer(), *image),
     )
 

@@ -79,7 +79,7 @@ class DefendedChat:
                     raw_request, request, f"the defence is out of order: {self._watch.why}", 503, "undefended"
                 )
             asked = self._ask(request, raw_request, start)
-            turns = stages.checked(_plain(request.messages))
+            turns = stages.checked(plain(request.messages))
             refused.check_texts(turns)
             self._spelled.check(turns)
             wrong = await self._inner._check_model(request)
@@ -263,7 +263,7 @@ class DefendedChat:
     def _words(self, asked: Asked, said: str) -> dict[str, str]:
         """What is only written down where the server was told to."""
         assert asked.receipt is not None
-        turns = stages.checked(_plain(asked.request.messages))
+        turns = stages.checked(plain(asked.request.messages))
         return {"prompt": stages.query(turns), "visual_context": asked.receipt.visual_context, "answer": said}
 
     def _passed_on(self, raw: Any, request: ChatCompletionRequest, wrong: ErrorResponse) -> ErrorResponse:
@@ -279,13 +279,19 @@ class DefendedChat:
         return ErrorResponse(error={"message": sentence(message), "type": kind, "code": code})
 
 
-def _plain(messages: Any) -> list[Any]:
-    """Messages as plain values: pydantic keeps iterables as they came until somebody reads them."""
+def plain(messages: Any) -> list[Any]:
+    """Messages as plain values: pydantic keeps iterables as they came, and unchecked, until somebody reads them.
+
+    Raises InputError for a part that is none.
+    """
     found = []
     for message in messages:
         value = dict(message) if not hasattr(message, "model_dump") else message.model_dump(exclude_none=True)
         content = value.get("content")
         if content is not None and not isinstance(content, str):
-            value["content"] = list(content)
+            try:
+                value["content"] = list(content)
+            except ValueError:
+                raise InputError("a part of a message must be a text or an image_url; one is neither") from None
         found.append(value)
     return found

@@ -148,16 +148,24 @@ def test_more_images_than_are_allowed_are_refused(server: Server) -> None:
 
 
 def test_nothing_is_fetched_for_a_client(server: Server) -> None:
+    counted = httpx.post(server.url + "/tokenize", json=with_image(RED), timeout=60).json()
+    assert counted["count"] > 36  # the tokens of an image that came with the request
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0.2)
         port = listening.getsockname()[1]
         for scheme in ("http", "https", "HTTP"):
             message = said(post(server, **with_image(f"{scheme}://127.0.0.1:{port}/x.png")))
             assert "--allowed-media-domains" in message
+            asked = with_image(f"{scheme}://127.0.0.1:{port}/x.png")
+            assert "--allowed-media-domains" in said(httpx.post(server.url + "/tokenize", json=asked, timeout=60))
         # The engine's own kind of part would be opened by the processor of the images, from wherever it says.
         for given in (f"http://127.0.0.1:{port}/x.png", "/etc/hostname", {"url": RED}):
             part = {"type": "image_pil", "image_pil": given}
-            assert "image_pil" in said(post(server, messages=[turn([part, {"type": "text", "text": "what"}])]))
+            messages = [turn([part, {"type": "text", "text": "what"}])]
+            assert "image_pil" in said(post(server, messages=messages))
+            for asked in (messages, [turn([{"image_pil": given}])]):
+                found = httpx.post(server.url + "/tokenize", json={"messages": asked}, timeout=60)
+                assert "must be a text" in said(found)
         with pytest.raises(TimeoutError):
             listening.accept()
 
