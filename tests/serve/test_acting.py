@@ -10,7 +10,7 @@ from ras_ext import ops
 from ras_ext.serve.engine.acting import Acting, Row
 from ras_ext.serve.engine.order import JUDGE, PASS, STEER, Order
 from ras_ext.serve.engine.packed import Packed
-from ras_ext.serve.engine.told import LOST, heard, tokens_needed
+from ras_ext.serve.engine.told import LOST, STEP, heard, tokens_needed
 
 SHORT = packed("short@1/paper", (1.0, 1.0, 1.0))
 LONG = packed("long@1/auto", (1.0, 0.8, 0.64, 0.5, 0.4), n_score=2, gamma=0.7, ends=(9, 10))
@@ -169,7 +169,7 @@ def test_packs_of_other_lengths_share_a_batch(acting: Acting) -> None:
     for at, pack in enumerate((SHORT, LONG, SHORT, LONG)):
         first = pack.n_score - 1
         wanted = similarity(pack, seen[at][: pack.n_score], pack.n_score)
-        assert heard(spoken[at][first : first + NEEDED], VOCABULARY) == pytest.approx(wanted, abs=1e-6)
+        assert heard(spoken[at][first : first + NEEDED], VOCABULARY) == pytest.approx(wanted, abs=STEP)
 
 
 def test_a_request_that_goes_on_after_it_has_told_is_left_alone(acting: Acting) -> None:

@@ -17,7 +17,7 @@ from both_runners import Asked, BatchV1, BatchV2, drive, says
 from ras_ext import ops
 from ras_ext.serve.engine.order import JUDGE, PASS, STEER, Order
 from ras_ext.serve.engine.packed import Packed
-from ras_ext.serve.engine.told import LOST, heard, tell, tokens_needed
+from ras_ext.serve.engine.told import LOST, STEP, heard, tell, tokens_needed
 
 REQUESTS, ENDS = 60, (2,)
 
@@ -117,7 +117,7 @@ def test_every_similarity_is_right_or_known_to_be_lost(
         if found < 0.0:
             assert one.preempted
         else:
-            assert found == pytest.approx(similarity(one, pack, len(head)), abs=1e-6)
+            assert found == pytest.approx(similarity(one, pack, len(head)), abs=STEP)
             right += 1
     assert right >= sum(not one.preempted for one in judged) > 0
 

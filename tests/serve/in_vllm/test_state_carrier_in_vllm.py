@@ -58,7 +58,7 @@ def test_both_carriers_give_the_same_texts(by_logits: list[Any], by_states: list
 
 def test_both_carriers_find_the_same_risks(by_logits: list[Any], by_states: list[Any]) -> None:
     pairs = zip(by_states, by_logits, strict=True)
-    assert all(left.receipt.risk == pytest.approx(right.receipt.risk, abs=1e-5) for left, right in pairs)
+    assert all(left.receipt.risk == pytest.approx(right.receipt.risk, abs=1e-4) for left, right in pairs)
 
 
 @pytest.fixture(scope="module")
