@@ -2,8 +2,8 @@
 
 ``python benchmarks/in_vllm.py [--tokens 128] [--batch 32] [--requests 128] [--rounds 5]`` in an environment with vLLM.
 The same requests of the organism for all; every answer as long as asked for, once all alike and once of mixed lengths,
-where an engine fills the seats that short answers leave. Three processes, one behind the other, since each wants all the
-cores: vLLM's engine in a process of its own, as it is by default; in the caller's, as offline work may have it; and
+where an engine fills the seats that short answers leave. Three processes, one behind the other, since each wants every
+core: vLLM's engine in a process of its own, as it is by default; in the caller's, as offline work may have it; and
 transformers. Within a process the contenders take turns, and the median round counts.
 """
 
@@ -61,6 +61,7 @@ def engines(batch: int, *, eager: bool) -> tuple[dict[str, Contender], list[Call
         "max_model_len": 256,
         "max_num_seqs": batch,
         "block_size": 32,
+        "max_num_batched_tokens": 8192,  # the encoder cache is of this size: room for the images of all under way
         "limit_mm_per_prompt": {"image": 1},
         "enforce_eager": eager,
         "disable_log_stats": True,
@@ -71,11 +72,18 @@ def engines(batch: int, *, eager: bool) -> tuple[dict[str, Contender], list[Call
     def asked(lengths: Sequence[int]) -> list[Any]:
         return [SamplingParams(temperature=0.0, max_tokens=length, ignore_eos=True) for length in lengths]
 
+    def cold(llm: Any) -> None:
+        """Nobody finds a prompt or an image prepared that another contender has left."""
+        llm.reset_prefix_cache()
+        llm.reset_mm_cache()
+
     def undefended(talks: Sequence[Any], lengths: Sequence[int]) -> None:
+        cold(plain)
         plain.chat(list(talks), asked(lengths), use_tqdm=False)
 
     def at_risk(risk: float | None) -> Contender:
         def run(talks: Sequence[Any], lengths: Sequence[int]) -> None:
+            cold(guarded.llm)
             guarded.chat(talks, asked(lengths), risk=None if risk is None else [risk] * len(talks))
 
         return run

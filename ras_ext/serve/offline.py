@@ -21,6 +21,7 @@ from ras_ext.serve.receipt import Judged, Receipt
 from ras_ext.vectors import SteeringVectors
 
 _Found = TypeVar("_Found")
+_AHEAD = 3  # conversations under way for each one that is in the batch: enough for the batch to stay full
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,15 @@ class GuardedLLM:
             waiting[f"ras-{self._number}"] = at
             self._add(f"ras-{self._number}", asked)
 
+        # No more than these under way: what a stage left in the engine's caches is still there for the next one.
+        room = _AHEAD * int(engine.vllm_config.scheduler_config.max_num_seqs)
+        begun = 0
         try:
-            for at in range(len(works)):
-                go_on(at)
-            while waiting:
-                for output in engine.step():
+            while len(found) < len(works):
+                while begun < min(len(works), len(found) + room):
+                    begun += 1
+                    go_on(begun - 1)
+                for output in engine.step() if waiting else ():
                     if output.finished and output.request_id in waiting:
                         go_on(waiting.pop(output.request_id), output)
         except BaseException:

@@ -30,8 +30,8 @@ def load() -> Any:
 capacity = load()
 
 
-def test_a_risk_of_a_7b_takes_two_scored_steps_and_four_that_tell() -> None:
-    assert capacity.stages(capacity.Plan())["judge"].written == 3 - 1 + 4
+def test_a_risk_of_a_7b_takes_two_scored_steps_and_two_that_tell() -> None:
+    assert capacity.stages(capacity.Plan())["judge"].written == 3 - 1 + 2
 
 
 def test_only_whole_blocks_before_the_words_are_shared() -> None:

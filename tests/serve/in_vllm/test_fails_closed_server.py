@@ -9,13 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from served import conversation, start
+from served import Server, conversation, start
 
 from ras_ext.errors import InputError
 from ras_ext.items import Item
@@ -87,8 +88,15 @@ def test_a_policy_for_packs_that_are_not_there_ends_the_start(tmp_path: Path) ->
     assert "another" in refused("--policy", str(tmp_path / "policy.json"))
 
 
-def test_a_worker_killed_in_the_middle_ends_the_answers(tmp_path: Path, items: list[Item]) -> None:
+@pytest.fixture
+def doomed(tmp_path: Path) -> Iterator[Server]:
     server = start(tmp_path)
+    yield server
+    server.process.kill()
+
+
+def test_a_worker_killed_in_the_middle_ends_the_answers(doomed: Server, items: list[Item]) -> None:
+    server = doomed
     for item in [item for item in items if item.label == "unsafe" and item.image is not None][:20]:
         body = {"model": ORGANISM, "messages": conversation(item, as_url=True), "temperature": 0}
         whole = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
