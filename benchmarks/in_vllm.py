@@ -37,7 +37,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 PLAIN, IDLE, STEERING, THREE = "undefended", "defence idle", "steering alone", "three stages"
 GUARD = "guard"
 APART, WITHIN, TRANSFORMERS = "vllm", "vllm in process", "transformers"
-SAME, MIXED = "same", "mixed"
+# Lengths of answers: all alike; anything up to that; most of them short and a few long, as in a chat.
+SAME, MIXED, TAIL = "same", "mixed", "long tail"
 
 # conversations or requests, and the answer's length of each → nothing; answers are that long
 Contender = Callable[[Sequence[Any], Sequence[int]], None]
@@ -118,6 +119,13 @@ def seconds(run: Contender, given: Sequence[Any], lengths: Sequence[int]) -> flo
     return time.perf_counter() - start
 
 
+def drawn(traffic: str, longest: int, rng: random.Random) -> int:
+    """The length of one answer; of the long tail a fifth of the longest on average, before the longest is cut off."""
+    if traffic == SAME:
+        return longest
+    return rng.randint(1, longest) if traffic == MIXED else min(longest, 1 + int(rng.expovariate(5 / longest)))
+
+
 def measured(where: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Tokens per second of the contenders of one process, for both kinds of traffic."""
     endings: list[Callable[[], None]] = []
@@ -132,12 +140,11 @@ def measured(where: str, given: argparse.Namespace) -> list[dict[str, Any]]:
         rng = random.Random(0)
         rng.shuffle(items)
         rounds = [(items * 9)[n * given.requests : (n + 1) * given.requests] for n in range(given.rounds + 1)]
-        for traffic in (SAME, MIXED):
+        for traffic in (SAME, MIXED, TAIL):
             lengths_of = random.Random(traffic)
             speeds: dict[str, list[float]] = {name: [] for name in contenders}
             for number, part in enumerate(rounds):
-                mixed = [lengths_of.randint(1, given.tokens) for _ in part]
-                lengths = mixed if traffic == MIXED else [given.tokens] * len(part)
+                lengths = [drawn(traffic, given.tokens, lengths_of) for _ in part]
                 asked = [item.request() if where == TRANSFORMERS else conversation(item) for item in part]
                 for name in rng.sample(sorted(contenders), len(contenders)):
                     spent = seconds(contenders[name], asked, lengths)

@@ -1,4 +1,5 @@
-"""Writes the tables of README.md, and the costs on docs/guard.md, from the CSVs under results/, between two markers.
+"""Writes the tables of README.md, and the costs on docs/guard.md and docs/deploy.md, from the CSVs under results/,
+between two markers on each page.
 
 ``python benchmarks/table.py [--check]``; with ``--check`` nothing is written and the exit code is 1 where the page
 is not what the CSVs say.
@@ -18,6 +19,8 @@ HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: written by table.py -->", "<!-- end of tables -->"
 COSTS = HERE.parent / "docs" / "guard.md"
 BEGIN_COSTS, END_COSTS = "<!-- costs: written by benchmarks/table.py -->", "<!-- end of costs -->"
+SERVED = HERE.parent / "docs" / "deploy.md"
+BEGIN_SERVED, END_SERVED = "<!-- in_vllm: written by benchmarks/table.py -->", "<!-- end of in_vllm -->"
 _PEERS = {
     "op": "op",
     "shape": "shape",
@@ -111,6 +114,25 @@ def costs(results: Path) -> str:
     return "\n\n".join(found) if found else "Nothing is recorded yet."
 
 
+def served(results: Path) -> str:
+    """What the defence costs inside vLLM, for both kinds of traffic, one table a machine."""
+    found = []
+    for path in sorted(results.glob("*/in_vllm.csv")):
+        rows = record.read(path)
+        traffics = list(dict.fromkeys(row["traffic"] for row in rows))
+        heads = [f"{what}, {traffic}" for traffic in traffics for what in ("tokens/s", "× undefended", "× guard")]
+        lines = [f"| in | | {' | '.join(heads)} |", "|" + "---|" * (len(heads) + 2)]
+        for where, name in dict.fromkeys((row["where"], row["contender"]) for row in rows):
+            cells = []
+            for traffic in traffics:
+                key = (where, name, traffic)
+                row = next((row for row in rows if (row["where"], row["contender"], row["traffic"]) == key), {})
+                cells += [row.get(head) or "–" for head in ("tokens_per_s", "against_undefended", "against_guard")]
+            lines.append(f"| {where} | {name} | {' | '.join(cells)} |")
+        found.append("\n".join(lines))
+    return "\n\n".join(found) if found else "Nothing is recorded yet."
+
+
 def filled(path: Path, text: str, begin: str, end: str, content: str) -> str:
     """The page with the content between its two markers."""
     before, found, rest = text.partition(begin)
@@ -125,11 +147,13 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--page", type=Path, default=HERE / "README.md")
     parser.add_argument("--costs", type=Path, default=COSTS)
+    parser.add_argument("--served", type=Path, default=SERVED)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     given = parser.parse_args()
     for path, begin, end, content in (
         (given.page, BEGIN, END, tables(given.results)),
         (given.costs, BEGIN_COSTS, END_COSTS, costs(given.results)),
+        (given.served, BEGIN_SERVED, END_SERVED, served(given.results)),
     ):
         text = path.read_text(encoding="utf-8")
         wanted = filled(path, text, begin, end, content)

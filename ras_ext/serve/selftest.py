@@ -8,7 +8,7 @@ from typing import Any
 
 from ras_ext.errors import UndefendedError
 from ras_ext.serve.engine.order import PASS, STEER, Order
-from ras_ext.serve.judging import Asked
+from ras_ext.serve.judging import Asked, scored
 from ras_ext.serve.packs import Held, Packs
 
 QUESTION = "hello"
@@ -28,17 +28,19 @@ def parameters(held: Held, steered: bool) -> dict[str, Any]:
 
 
 def testing(packs: Packs, held: Held) -> Generator[Asked, Any, None]:
-    """The requests of a self-test, as :func:`ras_ext.serve.judging.judging` yields them; raises as :func:`check`."""
+    """The requests of a self-test, yielded as :func:`ras_ext.serve.judging.judging` does.
+
+    Raises UndefendedError as :func:`check`, and where no similarity is told.
+    """
     hello = [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]
     steered = yield hello, parameters(held, True)
     alone = yield hello, parameters(held, False)
-    judged = yield hello, packs.judging(held)
-    told = packs.heard(held, judged.outputs[0].token_ids)
-    check(packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids, told)
+    check(packs, held, steered.outputs[0].token_ids, alone.outputs[0].token_ids)
+    yield from scored(packs, held, hello)  # the pass in which a similarity is told
 
 
-def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int], similarity: float | None) -> None:
-    """Raises UndefendedError unless `steered` are the tokens of the pack's prototypes and a risk was told."""
+def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int]) -> None:
+    """Raises UndefendedError unless `steered` are the tokens of the pack's prototypes."""
     steps = full_steps(held)
     wanted = packs.steered_tokens.get(held.key, [])[:steps]
     if list(steered[:steps]) != wanted:
@@ -50,5 +52,3 @@ def check(packs: Packs, held: Held, steered: Sequence[int], alone: Sequence[int]
         raise UndefendedError(
             f"the self-test was not steered: the engine wrote alike with the pack {held.name!r} and without"
         )
-    if similarity is None:
-        raise UndefendedError("the self-test was not judged: no similarity was told")

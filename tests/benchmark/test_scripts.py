@@ -82,10 +82,15 @@ def test_tables_hold_the_figures_and_a_page_that_differs_is_refused(tmp_path: Pa
         "defence,batch,new_tokens,relative_throughput,first_token_ms,relative_peak\n"
         "undefended,1,128,1,6.1,1\nras,1,128,0.92,24.8,0.99\nundefended,8,128,1,14.6,1\nras,8,own,0.4,48,\n"
     )
-    page, costs = tmp_path / "README.md", tmp_path / "guard.md"
+    (folder / "in_vllm.csv").write_text(
+        "where,contender,traffic,tokens_per_s,against_undefended,against_guard\n"
+        "vllm,undefended,same,500,1,1.4\nvllm,three stages,same,410,0.82,1.2\nvllm,three stages,mixed,300,0.7,1.6\n"
+    )
+    page, costs, served = tmp_path / "README.md", tmp_path / "guard.md", tmp_path / "deploy.md"
+    served.write_text((BENCHMARKS.parent / "docs" / "deploy.md").read_text())
     page.write_text((BENCHMARKS / "README.md").read_text())
     costs.write_text((BENCHMARKS.parent / "docs" / "guard.md").read_text())
-    args = ("--page", page, "--costs", costs, "--results", tmp_path / "results")
+    args = ("--page", page, "--costs", costs, "--served", served, "--results", tmp_path / "results")
     assert table(*args) == ""
     text = page.read_text()
     assert "Some CPU, 2 cores; torch 2.13" in text
@@ -93,6 +98,7 @@ def test_tables_hold_the_figures_and_a_page_that_differs_is_refused(tmp_path: Pa
     assert "| 128 | 1280 | float32 | 0.5 | 22 |" in text
     assert "| what | how_much |" in text
     assert "| ras | 0.92 | 24.8 | 0.99 | – | – | – |" in costs.read_text()
+    assert "| vllm | three stages | 410 | 0.82 | 1.2 | 300 | 0.7 | 1.6 |" in served.read_text()
     assert table("--check", *args) == ""
     page.write_text(text.replace("| 0.5 | 22 |", "| 0.1 | 22 |"))
     assert "is not what the CSVs say" in table("--check", *args)

@@ -7,6 +7,7 @@ of processors, in a loop that recycles slots, reorders rows at every step, runs 
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -113,8 +114,11 @@ def test_every_similarity_is_right_or_known_to_be_lost(
     right = 0
     for one in judged:
         pack = by_key[str(one.order.pack)]
-        found = heard(one.tokens[pack.n_score - 1 :], len(head))
-        if found < 0.0:
+        try:
+            found = heard(one.tokens[pack.n_score - 1 :], len(head))
+        except ValueError:
+            found = LOST  # pieces of two tellings
+        if found == LOST:
             assert one.preempted
         else:
             assert found == pytest.approx(similarity(one, pack, len(head)), abs=STEP)
@@ -141,5 +145,6 @@ def test_some_similarity_was_lost_in_the_middle_of_being_told(organism: Any, pac
             if one.order.do == JUDGE:
                 n_score = next(pack.n_score for pack in packs if pack.key == one.order.pack)
                 told = one.tokens[n_score - 1 :]
-                met += heard(told, len(head)) == LOST and told != tell(torch.tensor([LOST]), len(head))[0].tolist()
+                with suppress(ValueError):
+                    met += heard(told, len(head)) == LOST and told != tell(torch.tensor([LOST]), len(head))[0].tolist()
     assert met > 0
