@@ -10,6 +10,7 @@ where the package expects it. Writes ``summary.json``, ``summary.md`` and one lo
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -237,7 +238,17 @@ def benchmarks(python: str, results: Path, folder: str, dry: bool) -> list[Step]
         Step("end to end", [Command([*whole, *short])], 120, stand_in="the organism, two requests, on the CPU")
         if dry
         else Step("end to end", [Command([*whole, *shape])], 540, lambda log: judges.end_to_end(costs)),
+        *in_vllm(python, above, dry),
     ]
+
+
+def in_vllm(python: str, results: Path, dry: bool) -> list[Step]:
+    """Where vLLM is installed: the guard's answers under its runner for GPUs, and what the defence costs there."""
+    if dry or importlib.util.find_spec("vllm") is None:
+        return []
+    same = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/serve/in_vllm/test_same_as_guard.py"]
+    costs = [python, "benchmarks/in_vllm.py", "--out", str(results), "--rounds", "3"]
+    return [Step("same answers in vLLM", [Command(same)], 240), Step("costs in vLLM", [Command(costs)], 400)]
 
 
 def report(results: Path, facts: dict[str, object], outcomes: list[Outcome], dry: bool) -> None:

@@ -61,13 +61,9 @@ class AsyncGuard:
 
     async def take(self, held: Sequence[Held]) -> None:
         """Holds these packs from now on, once every worker has them and was tested; else goes on as it was."""
-        before = self.packs
-        self.packs = await self._sent(self.engine, held, before.carrier, self._chat_template)
-        try:
-            await self.self_test()
-        except ModelError:
-            self.packs = before
-            raise
+        packs = await self._sent(self.engine, held, self.packs.carrier, self._chat_template)
+        await self.self_test(packs)
+        self.packs = packs
 
     async def judge(self, turns: list[dict[str, Any]], held: Held, render: Render | None = None, **how: Any) -> Judged:
         """Stages 1 and 2 for one conversation (:func:`ras_ext.serve.stages.checked`); `how` goes to the engine."""
@@ -104,11 +100,12 @@ class AsyncGuard:
             return self.packs.steering(held, judged.risk, strength)
         return Order(PASS).to_args()
 
-    async def self_test(self) -> None:
+    async def self_test(self, packs: Packs | None = None) -> None:
         """Raises UndefendedError unless, on every engine and for every pack, a request is really steered and judged."""
+        tested = packs or self.packs
         for where in _engines(self.engine):
-            for held in self.packs.held.values():
-                await self._run(selftest.testing(self.packs, held), None, **where)
+            for held in tested.held.values():
+                await self._run(selftest.testing(tested, held), None, **where)
 
     async def status(self) -> list[dict[str, Any]]:
         """What every worker of every engine holds and has done."""
