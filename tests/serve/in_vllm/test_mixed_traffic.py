@@ -75,7 +75,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, organism: Any) -> Iterator[
     packs = ["--vectors", MODEL, "--vectors", str(paper), "--policy", str(folder / "policy.json")]
     (folder / "admin.key").write_text("admin")
     files = ["--access-log", str(folder / "access.jsonl"), "--admin-key-file", str(folder / "admin.key")]
-    found = start(folder, *packs, *files, "--max-num-seqs", "64")
+    # A cache that is soon used all over: what is grown after that is no first touch of its pages.
+    found = start(folder, *packs, *files, "--max-num-seqs", "64", "--num-gpu-blocks-override", "640")
     yield found
     found.stop()
 
