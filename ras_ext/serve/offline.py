@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ras_ext
-from ras_ext.errors import InputError, ModelError
+from ras_ext.errors import InputError
 from ras_ext.judge import opens_with_refusal
 from ras_ext.models.load import locate
-from ras_ext.registry.errors import in_one_line
 from ras_ext.serve import selftest, stages
+from ras_ext.serve.asking import chat_form, whole
 from ras_ext.serve.judging import CONTEXTS, Asked, judging
-from ras_ext.serve.opening import check_engine, end_tokens, engine_settings
-from ras_ext.serve.packs import Held, Packs, load
+from ras_ext.serve.opening import engine_settings, not_taken, packs_for
+from ras_ext.serve.packs import Held, load
 from ras_ext.serve.receipt import Judged, Receipt
 from ras_ext.vectors import SteeringVectors
 
@@ -164,36 +164,23 @@ class GuardedLLM:
 
     def _add(self, name: str, asked: Asked | tuple[Any, Any]) -> None:
         """Adds a request to the engine, its prompt rendered as ``LLM.chat`` does."""
-        from vllm import SamplingParams
-        from vllm.renderers import ChatParams
-        from vllm.sampling_params import RequestOutputKind
-
-        turns, given = asked
-        params = SamplingParams(**given) if isinstance(given, dict) else given
-        params.skip_clone = True  # nobody else has it
-        params.output_kind = RequestOutputKind.FINAL_ONLY
+        turns, parameters = asked
         renderer = self.llm.llm_engine.renderer
-        kwargs = {"add_generation_prompt": True, "continue_final_message": False}
-        # The template writes the tokens that begin a prompt.
-        tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)
-        _, (prompt,) = renderer.render_chat([turns], ChatParams(chat_template_kwargs=kwargs), tokens)
-        self.llm.llm_engine.add_request(name, prompt, params)
+        _, (prompt,) = renderer.render_chat([turns], *chat_form(renderer, self.llm.chat_template))
+        self.llm.llm_engine.add_request(name, prompt, whole(parameters))
 
     def _load(self, held: Sequence[Held], carrier: str) -> None:
         """Gives the workers their packs, and shows that they act. Raises where anything is amiss."""
         config, tokenizer = self.llm.llm_engine.vllm_config, self.llm.get_tokenizer()
-        check_engine(config, tokenizer, held)
-        self.packs = Packs.of(held, end_tokens(config, tokenizer), carrier)
+        self.packs = packs_for(config, tokenizer, held, carrier, self.llm.chat_template)
         blobs = self.packs.blobs()
-        self.packs.agreed(self._loaded(blobs, carrier), blobs)
+        try:
+            statuses = self.llm.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__))
+        except Exception as error:
+            raise not_taken(error) from None
+        self.packs.agreed(statuses, blobs)
         for one in held:
             self._run([selftest.testing(self.packs, one)])
-
-    def _loaded(self, blobs: Sequence[bytes], carrier: str) -> list[dict[str, Any]]:
-        try:
-            return list(self.llm.collective_rpc("ras_load", args=(blobs, carrier, ras_ext.__version__)))
-        except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
-            raise ModelError(f"a worker did not take the vectors in: {in_one_line(error)}") from None
 
 
 def _one_each(sampling_params: Any, number: int) -> list[Any]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import ras_ext
 from ras_ext.errors import InputError, ModelError
-from ras_ext.registry.errors import in_one_line
 from ras_ext.serve import selftest, stages
+from ras_ext.serve.asking import chat_form, whole
 from ras_ext.serve.engine.order import PASS, Order
 from ras_ext.serve.judging import CONTEXTS, Asked, judging
-from ras_ext.serve.opening import check_engine, end_tokens
+from ras_ext.serve.opening import not_taken, packs_for
 from ras_ext.serve.packs import Held, Packs
 from ras_ext.serve.receipt import STEERED, Judged, Receipt
 
@@ -113,14 +113,12 @@ class AsyncGuard:
 
     @classmethod
     async def _sent(cls, engine: Any, held: Sequence[Held], carrier: str, chat_template: str | None) -> Packs:
-        tokenizer = engine.get_tokenizer()
-        check_engine(engine.vllm_config, tokenizer, held, chat_template)
-        packs = Packs.of(held, end_tokens(engine.vllm_config, tokenizer), carrier)
+        packs = packs_for(engine.vllm_config, engine.get_tokenizer(), held, carrier, chat_template)
         blobs = packs.blobs()
         try:
             statuses = await _everywhere(engine, "ras_load", blobs, carrier, ras_ext.__version__)
-        except Exception as error:  # what a worker raised comes back as text in an exception of vLLM's
-            raise ModelError(f"a worker did not take the vectors in: {in_one_line(error)}") from None
+        except Exception as error:
+            raise not_taken(error) from None
         packs.agreed(statuses, blobs)
         return packs
 
@@ -135,22 +133,14 @@ class AsyncGuard:
             output = await self._final(await (render or self._render)(turns), parameters, **how)
 
     async def _render(self, turns: list[dict[str, Any]]) -> Any:
-        from vllm.renderers import ChatParams
-
-        kwargs = {"add_generation_prompt": True, "continue_final_message": False}
-        params = ChatParams(chat_template=self._chat_template, chat_template_kwargs=kwargs)
-        # The template writes the tokens that begin a prompt.
-        tokens = self.engine.renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)
-        _, (prompt,) = await self.engine.renderer.render_chat_async([turns], params, tokens)
+        renderer = self.engine.renderer
+        _, (prompt,) = await renderer.render_chat_async([turns], *chat_form(renderer, self._chat_template))
         return prompt
 
     async def _final(self, prompt: Any, parameters: dict[str, Any], **how: Any) -> Any:
         """The engine's whole output for one of our own requests."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        asked = SamplingParams(**parameters, output_kind=RequestOutputKind.FINAL_ONLY, skip_clone=True)
-        outputs = [one async for one in self.engine.generate(prompt, asked, self._name("stage"), **how)]
+        generated = self.engine.generate(prompt, whole(parameters), self._name("stage"), **how)
+        outputs = [one async for one in generated]
         if not outputs or not outputs[-1].finished:
             raise ModelError("the engine ended a request without an answer; see its log")
         return outputs[-1]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ras_ext.errors import InputError, ModelError
-from ras_ext.serve.packs import Held, check_fits
+from ras_ext.registry.errors import in_one_line
+from ras_ext.serve.packs import Held, Packs, check_fits
 from ras_ext.serve.versions import check_vllm
 
 # What is told to clients about likely tokens is told of the steered distribution, never of the one beneath it.
@@ -38,11 +39,24 @@ def engine_settings(**asked: Any) -> dict[str, Any]:
     }
 
 
-def check_engine(vllm_config: Any, tokenizer: Any, packs: Sequence[Held], chat_template: str | None = None) -> None:
-    """Raises PackMismatchError or ModelError unless every pack was made for the engine's model.
+def packs_for(
+    vllm_config: Any, tokenizer: Any, held: Sequence[Held], carrier: str, chat_template: str | None = None
+) -> Packs:
+    """The packs of an engine, each made for its model, not yet sent to its workers.
 
-    `chat_template` is the one that was given in place of the model's own.
+    `chat_template` is the one that was given in place of the model's own. Raises PackMismatchError, ModelError or
+    InputError.
     """
+    _check_engine(vllm_config, tokenizer, held, chat_template)
+    return Packs.of(held, _end_tokens(vllm_config, tokenizer), carrier)
+
+
+def not_taken(error: Exception) -> ModelError:
+    """What a worker raised over the packs; it comes back as text in an exception of vLLM's."""
+    return ModelError(f"a worker did not take the vectors in: {in_one_line(error)}")
+
+
+def _check_engine(vllm_config: Any, tokenizer: Any, packs: Sequence[Held], chat_template: str | None) -> None:
     model = vllm_config.model_config
     if model.runner_type != "generate":
         raise ModelError(f"{model.model} is served as a {model.runner_type} model; only models that write are defended")
@@ -58,7 +72,7 @@ def _template(model: Any, tokenizer: Any) -> Any:
     return getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
 
 
-def end_tokens(vllm_config: Any, tokenizer: Any) -> tuple[int, ...]:
+def _end_tokens(vllm_config: Any, tokenizer: Any) -> tuple[int, ...]:
     """The tokens that end an answer: those of the generation settings, else of the tokenizer."""
     found = vllm_config.model_config.try_get_generation_config().get("eos_token_id")
     if found is None:

@@ -16,14 +16,15 @@ from ras_ext.errors import InputError, ModelError, RasExtError
 from ras_ext.registry.errors import in_one_line
 from ras_ext.serve.opening import engine_settings
 from ras_ext.serve.packs import Held
+from ras_ext.serve.server.watch import EVERY, Watch
 
-# Of vLLM's routes those that write nothing, and the one that is defended.
 # Of vLLM's limits those that are too wide for clients whom nobody knows; the operator's own setting stays.
 _LIMITS = {
     "VLLM_MAX_IMAGE_PIXELS": "50000000",  # decoded, 150 MB
     "VLLM_MAX_N_SEQUENCES": "128",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",  # an allowed host must not send us to another
 }
+# Of vLLM's routes those that write nothing, and the one that is defended.
 KEPT = frozenset({
     "/v1/chat/completions", "/v1/models", "/version", "/ping", "/load", "/metrics", "/tokenize", "/detokenize",
     "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json",
@@ -49,7 +50,7 @@ class Settings:
     log_text: bool = False
     admin_key: str | None = None
     most: int = 32 << 20
-    every: float = 30.0
+    every: float = EVERY
     announce: Callable[[dict[str, Any]], None] | None = None
 
 
@@ -182,7 +183,6 @@ async def application(
     from ras_ext.serve.server.reasons import of_status
     from ras_ext.serve.server.spelled import Spelled
     from ras_ext.serve.server.tokens import CheckedTokens
-    from ras_ext.serve.server.watch import Watch
 
     guard = await AsyncGuard.over(
         engine,
@@ -200,7 +200,7 @@ async def application(
     metrics = Metrics()
     metrics.packs(len(held))
     watch = Watch(guard, every=settings.every, on_change=metrics.defended)
-    await watch.test()
+    watch.passed()  # the guard was made by a self-test
     defence = admin.Defence(guard, watch, policy, metrics, lambda: settings.fetch(True), settings.admin_key)
     app.state.ras = defence
     log = AccessLog(settings.access_log, with_text=settings.log_text)

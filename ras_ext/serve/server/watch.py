@@ -22,7 +22,7 @@ class Watch:
         tested: when the last test passed, seconds since the epoch.
     """
 
-    def __init__(self, guard: AsyncGuard, *, every: float = EVERY, on_change: Any = None) -> None:
+    def __init__(self, guard: AsyncGuard, *, every: float, on_change: Any = None) -> None:
         self._guard, self._every, self._on_change = guard, every, on_change
         self.why: str | None = "no self-test has been made yet"
         self.tested: float | None = None
@@ -30,6 +30,11 @@ class Watch:
     @property
     def defended(self) -> bool:
         return self.why is None
+
+    def passed(self) -> None:
+        """A self-test was steered just now."""
+        self.tested = time.time()
+        self._now(None)
 
     def failed(self, why: str) -> None:
         """Something was not defended: nothing is answered until a self-test passes."""
@@ -40,14 +45,13 @@ class Watch:
         try:
             await asyncio.wait_for(self._guard.self_test(), _PATIENCE)
         except asyncio.TimeoutError:
-            why: str | None = f"the self-test took longer than {_PATIENCE:.0f} seconds"
+            self.failed(f"the self-test took longer than {_PATIENCE:.0f} seconds")
         except RasExtError as error:
-            why = str(error)
+            self.failed(str(error))
         except Exception as error:  # the engine's own errors: whatever it is, nothing was steered
-            why = f"the engine failed the self-test ({type(error).__name__}: {error})"
+            self.failed(f"the engine failed the self-test ({type(error).__name__}: {error})")
         else:
-            why, self.tested = None, time.time()
-        self._now(why)
+            self.passed()
         return self.defended
 
     def _now(self, why: str | None) -> None:
