@@ -1,6 +1,7 @@
-# Makes a virtual environment with torch in it; sourced by setup.sh and test_legacy.sh, from the repository's root.
+# Makes a virtual environment with torch in it; sourced by setup.sh and the test_*.sh, from the repository's root.
 #
 #   environment FOLDER OLDEST [NEWEST]    a venv of a Python from OLDEST (such as 3.10) to NEWEST, with a compiler for it
+#   install_ras_ext FOLDER                these sources, built and installed into it without their dependencies
 
 PYTHON=${PYTHON:-python3}
 TORCH_VERSION=${TORCH_VERSION:-2.13.0}
@@ -50,4 +51,10 @@ environment() {
     $PIP install uv
     "$venv/bin/uv" pip install -q --python "$venv/bin/python" --torch-backend cpu "torch==$TORCH_VERSION"
   fi
+}
+
+install_ras_ext() {
+  say "building and installing ras_ext into $1"
+  find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
+  $PIP install --no-deps --no-build-isolation --force-reinstall .
 }

@@ -14,9 +14,7 @@ if ! cmp -s scripts/legacy.txt $VENV/legacy.txt; then
   $PIP install "setuptools>=77" wheel ninja "pybind11>=2.13" "pytest>=8" -r scripts/legacy.txt
   cp scripts/legacy.txt $VENV/legacy.txt
 fi
-say "building and installing ras_ext into $VENV"
-find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
-$PIP install --no-deps --no-build-isolation --force-reinstall .
+install_ras_ext $VENV
 
 # -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.
 RAS_EXT_REQUIRE_COMPILED=1 $VENV/bin/python -P -m pytest -p no:cacheprovider tests/models/legacy "$@"

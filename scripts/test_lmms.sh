@@ -17,9 +17,7 @@ if ! cmp -s scripts/lmms.txt $VENV/lmms.txt; then
   $PIP install --no-deps "lmms-eval==0.7.3"
   cp scripts/lmms.txt $VENV/lmms.txt
 fi
-say "building and installing ras_ext into $VENV"
-find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
-$PIP install --no-deps --no-build-isolation --force-reinstall .
+install_ras_ext $VENV
 
 # -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.
 RAS_EXT_REQUIRE_COMPILED=1 RAS_EXT_REQUIRE_LMMS=1 \

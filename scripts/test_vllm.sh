@@ -16,9 +16,7 @@ if ! cmp -s scripts/vllm.txt $VENV/vllm.txt; then
   $PIP uninstall -y torchaudio torchcodec triton
   cp scripts/vllm.txt $VENV/vllm.txt
 fi
-say "building and installing ras_ext into $VENV"
-find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
-$PIP install --no-deps --no-build-isolation --force-reinstall .
+install_ras_ext $VENV
 
 # -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.
 PYTHONPATH=$PWD/tests/serve/torchvision_operators RAS_EXT_REQUIRE_COMPILED=1 RAS_EXT_REQUIRE_VLLM=1 \

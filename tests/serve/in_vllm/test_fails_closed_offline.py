@@ -123,6 +123,12 @@ def test_a_worker_without_the_processor_takes_no_pack() -> None:
         _processor(runner)
 
 
+def test_another_chat_template_than_the_pack_s_is_refused(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.llm, "chat_template", "{{ messages }}")
+    with pytest.raises(PackMismatchError, match="chat_template"):
+        engine._load(list(engine.packs.held.values()), "auto")
+
+
 def _forget(worker: Any) -> None:
     from ras_ext.serve.engine.extension import _processor
 

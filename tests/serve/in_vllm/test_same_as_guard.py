@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from served import conversation
+from served import conversation, picture
 
+from ras_ext.conversation import Request
 from ras_ext.evaluation.record import judged
 from ras_ext.evaluation.score import Row, rows
 from ras_ext.guard import Guard
@@ -62,3 +63,24 @@ def test_the_rows_of_an_evaluation_are_the_same(by_guard: list[Any], by_vllm: li
 def test_the_stages_share_the_image_s_prefix(by_vllm: list[Any], items: list[Item]) -> None:
     seen = [answer.receipt.cached for item, answer in zip(items, by_vllm, strict=True) if item.image is not None]
     assert all(cached["judge"] >= 32 and cached["answer"] >= 32 for cached in seen)
+
+
+def test_two_images_in_one_request_are_answered_alike(guarded: Any, organism: Any, items: list[Item]) -> None:
+    from vllm import SamplingParams
+
+    seen = [item for item in items if item.image is not None and not item.history]
+    pairs = list(zip(seen[:6], seen[-6:], strict=True))
+    guard = Guard(organism.model, organism.processor, organism.vectors)
+    requests = [
+        Request.from_messages([
+            {"role": "user", "content": [*({"type": "image", "path": str(one.image)} for one in pair),
+                                         {"type": "text", "text": pair[0].text}]}
+        ])
+        for pair in pairs
+    ]  # fmt: skip
+    talks = [[{"role": "user", "content": [*(picture(one.image) for one in pair if one.image),
+                                           {"type": "text", "text": pair[0].text}]}] for pair in pairs]  # fmt: skip
+    by_guard = guard.generate_batch(requests, max_new_tokens=TOKENS)
+    by_vllm = guarded.chat(talks, SamplingParams(temperature=0.0, max_tokens=TOKENS))
+    assert [answer.text for answer in by_vllm] == [answer.text for answer in by_guard]
+    assert [one.receipt.risk for one in by_vllm] == pytest.approx([one.risk for one in by_guard], abs=1e-3)
