@@ -30,6 +30,7 @@ from ras_ext.cli import (
     report,
     serve,
     show,
+    studio,
     verify,
 )
 
@@ -81,6 +82,7 @@ app.command("keygen")(keygen.keygen)
 app.command("export")(direction.export)
 app.command("import-direction")(direction.import_direction)
 app.command("serve", context_settings=serve.PASSED_ON)(serve.serve)
+app.command("studio")(studio.studio)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 

@@ -16,9 +16,7 @@ from typing import Any
 
 import typer
 
-from ras_ext.registry.errors import RasExtError
-
-TRACEBACK_VARIABLE = "RAS_EXT_TRACEBACK"
+from ras_ext.sentences import TRACEBACK_VARIABLE, sentence
 
 
 class Output:
@@ -66,7 +64,7 @@ def speaking(as_json: bool) -> Iterator[Output]:
         except Exception as error:
             if os.environ.get(TRACEBACK_VARIABLE):
                 traceback.print_exc()
-            _leave(as_json, write, f"error: {_sentence(error)}", 1)
+            _leave(as_json, write, f"error: {sentence(error, smaller='lower --batch-size')}", 1)
 
 
 def _leave(as_json: bool, write: Callable[[dict[str, Any]], None], line: str, code: int) -> None:
@@ -74,20 +72,6 @@ def _leave(as_json: bool, write: Callable[[dict[str, Any]], None], line: str, co
     if as_json:
         write({"error": line.removeprefix("error: ")})
     raise typer.Exit(code) from None
-
-
-def _sentence(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    if isinstance(error, RasExtError):
-        return said
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "not enough memory" in said:
-        return f"out of memory ({said[:200]}); lower --batch-size, or take a smaller dtype"
-    if isinstance(error, OSError):
-        return f"{said}; check the path, its permissions and the space on the disk"
-    return (
-        f"{type(error).__name__}: {said[:300]}; this is a fault of ras-ext or of the model's files, "
-        f"set {TRACEBACK_VARIABLE}=1 to see where"
-    )
 
 
 @contextmanager

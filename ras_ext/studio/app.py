@@ -1,0 +1,134 @@
+"""Starts the studio: the page behind its door, on one port, until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from ras_ext.errors import InputError, MissingExtraError
+from ras_ext.studio.door import Door
+from ras_ext.studio.studio import Studio
+from ras_ext.studio.uploads import MOST_BYTES
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+LEAST_PASSWORD = 8
+
+
+def need_gradio() -> None:
+    """Raises MissingExtraError unless Gradio is installed."""
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the studio needs Gradio, which cannot be imported ({error}); pip install 'ras-ext[studio]'"
+        ) from None
+
+
+def check_door(host: str, password: str | None) -> None:
+    """Raises InputError where others could come in without a password."""
+    if password is not None and len(password) < LEAST_PASSWORD:
+        raise InputError(f"the password has {len(password)} characters; give at least {LEAST_PASSWORD}")
+    if not is_loopback(host) and password is None:
+        raise InputError(
+            f"on {host} others can reach the studio and it has no password; set RAS_EXT_STUDIO_PASSWORD or give "
+            "--password-file, or leave --host out to serve this machine only"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(
+    studio: Studio,
+    *,
+    host: str,
+    port: int,
+    password: str | None = None,
+    announce: Callable[[str], None],
+    certificate: str | None = None,
+    key: str | None = None,
+) -> None:
+    """Serves the page until it is stopped; `announce` is told its address once it answers.
+
+    Raises:
+        InputError: the port is taken, or the address is not of this machine.
+    """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ["GRADIO_TEMP_DIR"] = str(studio.uploads.arriving)  # read when Gradio is first asked for its cache
+    import uvicorn
+
+    listening = _listen(host, port)
+    scheme, called = "https" if certificate else "http", f"[{host}]" if ":" in host else host
+    address = f"{scheme}://{called}:{listening.getsockname()[1]}"
+    hosts = LOOPBACK if is_loopback(host) else None
+    settings = uvicorn.Config(
+        Door(application(studio), password=password, hosts=hosts),
+        log_level="warning",
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        timeout_graceful_shutdown=2,
+        ws="none",
+        server_header=False,
+    )
+    server = _telling(settings, lambda: announce(address))
+    try:
+        server.run(sockets=[listening])
+    finally:
+        studio.uploads.close()
+
+
+def application(studio: Studio) -> Any:
+    """The page as an ASGI application, without its door."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from ras_ext.studio.page import build
+    from ras_ext.studio.style import CSS, theme
+
+    return gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        build(studio),
+        path="/",
+        theme=theme(),
+        css=CSS,
+        footer_links=[],
+        max_file_size=MOST_BYTES,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise InputError(f"{host}:{port} cannot be listened on ({error}); give another --port or --host") from None
+    return listening
+
+
+def _telling(settings: Any, ready: Callable[[], None]) -> Any:
+    """uvicorn's server, which says when it answers."""
+    import uvicorn
+
+    class Telling(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                ready()
+
+    return Telling(settings)

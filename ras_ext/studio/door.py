@@ -1,0 +1,125 @@
+"""The studio's door: who comes in, to which paths, from which pages, with how much. Plain ASGI, in front of Gradio.
+
+Everything that the page does not need is closed, so that what Gradio adds one day is closed as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+Scope = dict
+Receive = Callable[[], Awaitable[dict]]
+Send = Callable[[dict], Awaitable[None]]
+
+USER = "studio"
+MOST_BYTES = 32 << 20  # of one request: an upload's files with what goes round them
+_WRONG = 1.0  # seconds that a wrong password waits for its answer
+_OPEN = re.compile(
+    r"/(?:|config|manifest\.json|favicon\.ico|theme\.css|robots\.txt"
+    r"|(?:assets|static|svelte)/[\w./@-]*"
+    r"|gradio_api/(?:queue/(?:join|data)|upload|upload_progress|heartbeat/\w+|cancel|reset|app_id|startup-events))"
+)
+# Gradio's page has inline scripts and styles of its own; nothing may come from, or go, elsewhere.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; media-src 'none'; object-src 'none'; "
+    "worker-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Door:
+    """ASGI middleware.
+
+    Args:
+        app: what is behind it.
+        password: asked for by the browser (HTTP Basic, user ``studio``); None lets everybody in who gets here.
+        hosts: names this studio may be called by; another one means that a foreign page had its name resolve to this
+            machine. None takes any.
+    """
+
+    def __init__(self, app: Callable, *, password: str | None = None, hosts: tuple[str, ...] | None = None) -> None:
+        self._app, self._hosts = app, hosts
+        self._pass = None if password is None else base64.b64encode(f"{USER}:{password}".encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # the page uses no web sockets
+        headers = dict(scope["headers"])
+        status, said = self._verdict(scope, headers)
+        if status == 401 and b"authorization" in headers:
+            await asyncio.sleep(_WRONG)
+        if status != 200:
+            await _refuse(send, status, said)
+            return
+        await self._app(scope, _bounded(receive), _guarded(send))
+
+    def _verdict(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str]:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self._hosts is not None and _name(host) not in self._hosts:
+            return 421, f"this studio is not called {_name(host)[:80]!r}; open the address it printed"
+        if self._pass is not None:
+            kind, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if kind.lower() != b"basic" or not hmac.compare_digest(given.strip(), self._pass):
+                return 401, f"a password is needed; the user is {USER!r}"
+        if not _OPEN.fullmatch(scope["path"]) or ".." in scope["path"]:
+            return 404, "there is nothing here"
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, f"{scope['method']} is not used here"
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and urlsplit(origin).netloc != host:
+            return 403, "another site's page may not use this studio"
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > MOST_BYTES:
+            return 413, f"a request may have {MOST_BYTES:,} bytes; send smaller files"
+        return 200, ""
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    return re.sub(r":\d+$", "", host).lower()
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Ends a request that is longer than it said."""
+    taken = 0
+
+    async def counted() -> dict:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if taken > MOST_BYTES else message
+
+    return counted
+
+
+def _guarded(send: Send) -> Send:
+    async def stamped(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+        await send(message)
+
+    return stamped
+
+
+async def _refuse(send: Send, status: int, said: str) -> None:
+    body = (said + "\n").encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *_HEADERS]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="ras-ext studio", charset="UTF-8"'))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

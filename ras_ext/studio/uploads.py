@@ -1,0 +1,92 @@
+"""What visitors send: bounded, read, and deleted; nothing else on this machine can be named from the page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ras_ext.errors import InputError
+
+MOST_BYTES = 20 << 20  # of one file
+MOST_FILES = 500  # of one upload: a query file and its pictures
+
+
+class Uploads:
+    """A private folder in which sent files lie until they are read, and which goes when the studio ends."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ras-ext-studio-"))
+        self.arriving = self.folder / "arriving"
+        self.arriving.mkdir(mode=0o700)
+        self._kept: dict[str, list[Path]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, paths: Sequence[str | Path] | str | Path | None) -> Iterator[list[Path]]:
+        """The files of an upload, deleted on leaving.
+
+        Raises:
+            InputError: there is none, there are too many, one is too large, or one is none of what was sent.
+        """
+        given = [] if paths is None else [paths] if isinstance(paths, (str, Path)) else list(paths)
+        found = [self._checked(Path(path)) for path in given]
+        try:
+            if not found:
+                raise InputError("no file was sent; choose one")
+            if len(found) > MOST_FILES:
+                raise InputError(
+                    f"{len(found)} files were sent, more than the {MOST_FILES} taken at a time; send fewer"
+                )
+            for path in found:
+                if (size := path.stat().st_size) > MOST_BYTES:
+                    raise InputError(f"{path.name!r} has {size:,} bytes, more than the {MOST_BYTES:,} taken here")
+            yield found
+        finally:
+            for path in found:
+                path.unlink(missing_ok=True)
+                _remove_if_empty(path.parent, self.arriving)
+
+    def keep(self, visitor: str, files: Sequence[Path]) -> Path:
+        """Copies files into a folder of the visitor's that goes with the visit; returns it.
+
+        Raises:
+            InputError: two have one name.
+        """
+        names = [path.name for path in files]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"two of the files sent are called {twice[0]!r}; give each its own name")
+        folder = Path(tempfile.mkdtemp(prefix="visit-", dir=self.folder))
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
+        with self._lock:
+            self._kept.setdefault(visitor, []).append(folder)
+        return folder
+
+    def forget(self, visitor: str) -> None:
+        """Deletes all that a visitor sent."""
+        with self._lock:
+            folders = self._kept.pop(visitor, [])
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Deletes everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _checked(self, path: Path) -> Path:
+        real = path.resolve()
+        if self.arriving.resolve() not in real.parents or not real.is_file():
+            raise InputError(f"{path.name!r} is no file that was sent from this page; send it again")
+        return real
+
+
+def _remove_if_empty(folder: Path, top: Path) -> None:
+    try:
+        if folder != top.resolve():
+            folder.rmdir()
+    except OSError:
+        pass
