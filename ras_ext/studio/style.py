@@ -51,5 +51,6 @@ CSS = (
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
 @media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
+[role=tab][aria-selected=true] { color: var(--ras-ink) !important; }
 """
 )
