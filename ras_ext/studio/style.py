@@ -51,13 +51,15 @@ CSS = (
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
 .ras-table small { display: block; font-weight: 400; }
-.ras-table th.ras-wrap { white-space: normal; }
+.ras-table th.ras-wrap { white-space: normal; overflow-wrap: normal; }
+.ras-table th[scope=row] { min-width: 8.5rem; overflow-wrap: normal; }
 .ras-curve { margin: 0; color: var(--ras-ink); font-size: 13px; }
 .ras-curve ul { list-style: none; margin: 0; padding: 0; }
 .ras-curve path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 .ras-legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin-bottom: .4rem !important; }
 .ras-legend svg { width: 30px; height: 8px; display: inline-block; margin-right: .4rem; }
 .ras-plot { display: flex; } .ras-plot > svg { flex: 1; height: 230px; min-width: 0; overflow: visible; }
+.ras-up span { white-space: nowrap; }
 .ras-up { display: flex; flex-direction: column; justify-content: space-between; width: 46px; text-align: right;
   padding-right: 6px; margin: -9px 0; }
 .ras-along { display: flex; justify-content: space-between; margin: .3rem -4px .2rem 42px; }

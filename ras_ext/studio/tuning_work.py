@@ -19,7 +19,7 @@ from ras_ext.studio.tuned_pack import measure_and_save
 from ras_ext.studio.tuning_sets import BUILT_IN, EXAMPLES, KEPT_RUN, SENT_RUN
 from ras_ext.studio.tuning_view import setting_said
 
-THRESHOLD_STEP, SLOPE_STEP = 0.001, 0.01  # of the sliders
+THRESHOLD_STEP, SLOPE_STEP = 0.005, 0.1  # of the sliders
 Tell = Callable[["Told"], None]
 
 
