@@ -55,12 +55,14 @@ def build(studio: Studio) -> None:
     )
     with gr.Group(visible=False) as set_group:
         gr.Markdown(_SET, padding=True)
-        set_files = gr.File(label="Requests (.jsonl) and their pictures", file_count="multiple", height=160)
+        set_files = gr.File(
+            label="Requests (.jsonl) and their pictures", file_count="multiple", height=160, elem_id="ras-tune-set"
+        )
         set_said = gr.HTML()
     run = gr.Dropdown(studio.shelf.runs(), value=None, label="Run", visible=False)
     with gr.Group(visible=False) as run_group:
         gr.Markdown(_RUN, padding=True)
-        run_files = gr.File(label="A run's files", file_count="multiple", height=160)
+        run_files = gr.File(label="A run's files", file_count="multiple", height=160, elem_id="ras-tune-run")
         run_said = gr.HTML()
     with gr.Row():
         start = gr.Button("Answer the set", variant="primary")

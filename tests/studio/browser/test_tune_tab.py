@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def test_answering_is_called_off_and_the_page_goes_on(page: Any) -> None:
     answer(page)
 
 
-def test_a_set_that_was_sent_is_answered_and_a_pack_of_another_run_is_one_sentence(
+def test_a_set_that_was_sent_is_answered_and_one_that_was_not_is_one_sentence(
     page: Any, studio: Running, tmp_path: Path
 ) -> None:
     path = write_set("calibration", tmp_path / "mine", count=4)
@@ -101,21 +100,16 @@ def test_a_set_that_was_sent_is_answered_and_a_pack_of_another_run_is_one_senten
     page.get_by_label("A set of mine, answered here").check()
     page.get_by_role("button", name="Answer the set").click()
     page.get_by_text("No set was sent; send a .jsonl file with its pictures").wait_for(timeout=LONG)
-    chooser = page.locator("input[type=file]:visible, .block:visible input[type=file]").last
-    with page.expect_file_chooser() as choosing:
-        page.get_by_role("button", name="Requests (.jsonl) and their pictures").click()
-    choosing.value.set_files([path, *pictures])
+    page.locator("#ras-tune-set input[type=file]").set_input_files([path, *pictures])
     page.get_by_text("4 requests: 2 unsafe, 2 safe").wait_for(timeout=LONG)
     page.get_by_role("button", name="Answer the set").click()
     page.locator(".ras-curve").wait_for(timeout=LONG)
     assert "4 requests that were sent" in page.locator(".ras-note").all_inner_texts()[2]
-    shutil.rmtree(tmp_path / "mine")
-    assert chooser is not None
 
 
 def test_harmful_answers_are_behind_a_click(page: Any) -> None:
     answer(page, 60)
-    move(page, "Slope α", "1")
+    move(page, "Slope α", "30")
     move(page, "Threshold S_base", "0.99")
     folded = page.locator(".ras-change details")
     folded.first.wait_for()
