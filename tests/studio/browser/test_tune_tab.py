@@ -27,6 +27,7 @@ def answer(page: Any, count: int = 20) -> None:
     number(page, "Number of requests").fill(str(count))
     page.get_by_role("button", name="Answer the set").click()
     page.locator(".ras-curve").wait_for(timeout=LONG)
+    page.get_by_text(f"{count} requests: {count // 2} unsafe").wait_for()
 
 
 def move(page: Any, label: str, value: str) -> None:
