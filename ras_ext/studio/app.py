@@ -98,7 +98,7 @@ def application(studio: Studio) -> Any:
         build(studio),
         path="/",
         theme=theme(),
-        css=CSS,
+        head=f"<style>{CSS}</style>",  # as `css` it would be put below Gradio's own blocks only
         footer_links=[],
         max_file_size=MOST_BYTES,
         show_error=False,

@@ -34,7 +34,7 @@ def _variables(colours: Theme, ground: str, soft: str) -> str:
 CSS = (
     (":root{" + _variables(LIGHT, "#ffffff", "#f3f5f8") + "}\n.dark{" + _variables(DARK, "#14181f", "#1d232c") + "}\n")
     + """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container { max-width: min(1180px, 100vw) !important; margin: 0 auto !important; }
 .ras-note { color: var(--ras-ink); background: var(--ras-soft); border-left: 4px solid var(--ras-line);
   padding: .5rem .75rem; margin: .25rem 0; border-radius: 4px; overflow-wrap: anywhere; }
 .ras-failed, .ras-warned { border-left-color: var(--ras-unsafe); }
@@ -43,13 +43,49 @@ CSS = (
 .ras-track { height: 10px; border-radius: 5px; background: var(--ras-faint); overflow: hidden; }
 .ras-track > div { height: 100%; background: var(--ras-safe); }
 .ras-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; color: var(--ras-ink); }
-.ras-table th, .ras-table td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--ras-faint);
-  vertical-align: top; overflow-wrap: anywhere; }
+.ras-table th, .ras-table td { text-align: left; padding: .25rem .5rem; border: 0 !important;
+  border-bottom: 1px solid var(--ras-faint) !important; vertical-align: top; overflow-wrap: break-word;
+  word-break: normal; }
+.ras-table { border: 0 !important; }
 .ras-table td.n, .ras-table th.n { text-align: right; white-space: nowrap; }
 .ras-scroll { overflow-x: auto; }
 .ras-picture img { max-width: 100%; max-height: 320px; object-fit: contain; border-radius: 6px;
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
-@media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
+.ras-light { display: block; } .dark .ras-light { display: none; }
+.ras-dark { display: none; } .dark .ras-dark { display: block; }
+.ras-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.ras-small { font-size: .875rem; color: var(--ras-ink); margin: .25rem 0; }
+.ras-gauge { color: var(--ras-ink); padding: .25rem 0; }
+.ras-gauge p { margin: .25rem 0; }
+.ras-big { font-size: 1.5rem; font-weight: 600; margin-right: .5rem; font-variant-numeric: tabular-nums; }
+.ras-scale { position: relative; height: 18px; border-radius: 9px; background: var(--ras-faint); overflow: hidden; }
+.ras-fill { height: 100%; background: var(--ras-safe); transition: width .25s; }
+.ras-high .ras-fill { background: repeating-linear-gradient(135deg, var(--ras-unsafe) 0 8px, #b24c10 8px 12px); }
+.ras-mark { position: absolute; left: calc(50% - 1.5px); top: 0; width: 3px; height: 100%; background: var(--ras-ink); }
+.ras-ticks { display: flex; justify-content: space-between; font-size: .8125rem; }
+.ras-answer { color: var(--ras-ink); background: var(--ras-ground); border: 1px solid var(--ras-faint);
+  border-top: 4px solid var(--ras-line); border-radius: 6px; padding: .5rem .75rem; min-height: 7.5rem; }
+.ras-answer h2 { margin: 0 0 .25rem; font-size: 1rem; }
+.ras-safe-side { border-top-color: var(--ras-safe); } .ras-plain-side { border-top-color: var(--ras-unsafe); }
+.ras-text { white-space: pre-wrap; overflow-wrap: anywhere; }
+.ras-hidden summary { cursor: pointer; padding: .25rem 0; }
+.ras-table caption { text-align: left; padding: .5rem 0 .25rem; color: var(--ras-ink); }
+.ras-figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: .75rem; }
+.ras-over { margin: 0; position: relative; color: var(--ras-ink); }
+.ras-stack { position: relative; } .ras-stack img { width: 100%; display: block; image-rendering: pixelated; }
+.ras-cell { position: absolute; display: flex; align-items: center; justify-content: center; }
+.ras-shade { position: absolute; inset: 0; background: #2f6fb2; }
+.ras-risk .ras-shade { background: #d2601a; }
+.ras-cell span { position: relative; background: #ffffff; color: #1f2328; border-radius: 3px; padding: 0 3px;
+  font-size: .75rem; font-variant-numeric: tabular-nums; }
+button[role=tab].selected { color: var(--ras-ink) !important; font-weight: 600; }
+.ras-scroll { max-width: 100%; }
+.gradio-container, .gradio-container * { min-width: 0; }
+@media (max-width: 640px) {
+  .gradio-container .main { padding: 8px !important; }
+  .gradio-container .row > * { flex-basis: 100% !important; min-width: 100% !important; }
+  .gradio-container .row > button { flex-basis: 40% !important; min-width: 40% !important; }
+}
 """
 )
