@@ -43,10 +43,10 @@ CSS = (
 .ras-track { height: 10px; border-radius: 5px; background: var(--ras-faint); overflow: hidden; }
 .ras-track > div { height: 100%; background: var(--ras-safe); }
 .ras-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; color: var(--ras-ink); }
-.ras-table th, .ras-table td { text-align: left; padding: .25rem .5rem; border: 0 !important;
+.ras-table th, .ras-table td { text-align: left; padding: .25rem .5rem !important; border: 0 !important;
   border-bottom: 1px solid var(--ras-faint) !important; vertical-align: top; overflow-wrap: break-word;
   word-break: normal; }
-.ras-table { border: 0 !important; }
+.ras-table, .ras-table tr, .ras-table thead, .ras-table tbody { border: 0 !important; }
 .ras-table td.n, .ras-table th.n { text-align: right; white-space: nowrap; }
 .ras-scroll { overflow-x: auto; }
 .ras-picture img { max-width: 100%; max-height: 320px; object-fit: contain; border-radius: 6px;
@@ -66,7 +66,7 @@ CSS = (
 .ras-ticks { display: flex; justify-content: space-between; font-size: .8125rem; }
 .ras-answer { color: var(--ras-ink); background: var(--ras-ground); border: 1px solid var(--ras-faint);
   border-top: 4px solid var(--ras-line); border-radius: 6px; padding: .5rem .75rem; min-height: 7.5rem; }
-.ras-answer h2 { margin: 0 0 .25rem; font-size: 1rem; }
+.ras-answer h2 { margin: 0 0 .25rem !important; font-size: 1rem !important; }
 .ras-safe-side { border-top-color: var(--ras-safe); } .ras-plain-side { border-top-color: var(--ras-unsafe); }
 .ras-text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .ras-hidden summary { cursor: pointer; padding: .25rem 0; }

@@ -45,13 +45,13 @@ def build(studio: Studio) -> None:
                 tokens = gr.Slider(8, _LONGEST, value=64, step=8, label="Longest answer, in tokens")
                 beside = gr.Checkbox(True, label="Answer without the defence as well")
         with gr.Column(scale=3, min_width=300):
-            gauge = gr.HTML(remarks.note("Send a picture or pick an example, then ask."))
-            context = gr.HTML()
+            gauge = gr.HTML(remarks.note("Send a picture or pick an example, then ask."), padding=False)
+            context = gr.HTML(padding=False)
             with gr.Row():
                 with gr.Column(min_width=220):
-                    plain = gr.HTML()
+                    plain = gr.HTML(padding=False)
                 with gr.Column(min_width=220):
-                    steered = gr.HTML()
+                    steered = gr.HTML(padding=False)
             with gr.Accordion("Why: the first words", open=False):
                 words = gr.HTML(remarks.note("Ask something; here stands what the score compared."))
             with gr.Accordion("Where: attention and risk over the picture", open=False):
