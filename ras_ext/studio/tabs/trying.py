@@ -24,7 +24,7 @@ def build(studio: Studio) -> None:
     image, harmful, last = gr.State(None), gr.State(False), gr.State(None)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            sent = gr.File(label="Picture", file_types=["image"], height=120)
+            sent = gr.File(label="Picture", height=120)
             examples = gr.Dropdown(
                 [(_name(item), number) for number, item in enumerate(studio.examples)],
                 value=None,
@@ -34,7 +34,7 @@ def build(studio: Studio) -> None:
             shown = gr.HTML(regions.picture(None, ""))
             remark = gr.HTML()
             remove = gr.Button("Remove the picture", size="sm", visible=False)
-            text = gr.Textbox(label="Question", lines=2, max_lines=6)
+            text = gr.Textbox(label="Question", lines=1, max_lines=6)  # with one line Enter asks
             with gr.Row():
                 go = gr.Button("Ask", variant="primary", min_width=100)
                 stop = gr.Button("Stop", min_width=80)
