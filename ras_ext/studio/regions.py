@@ -14,6 +14,7 @@ _MISSING = (
     '<p class="ras-note">These vectors were calibrated without labelled pictures: the heads are those that look most '
     "at this one, and there is no risk per region. Calibrate with labelled pictures to have both.</p>"
 )
+_TINY = 64  # pixels, up to which they are drawn as squares
 _WIDEST = 480  # pixels of the picture that is sent to the page
 
 
@@ -22,8 +23,8 @@ def thumbnail(image: Image.Image, widest: int = _WIDEST) -> str:
     small = image.copy()
     small.thumbnail((widest, widest))
     data = io.BytesIO()
-    small.save(data, format="PNG" if max(small.size) <= 64 else "WEBP", quality=85)
-    kind = "png" if max(small.size) <= 64 else "webp"
+    small.save(data, format="PNG" if max(small.size) <= _TINY else "WEBP", quality=85)
+    kind = "png" if max(small.size) <= _TINY else "webp"
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
@@ -31,7 +32,8 @@ def picture(image: Image.Image | None, alt: str) -> str:
     """The picture that was sent or picked; a word where there is none."""
     if image is None:
         return '<p class="ras-small">No picture: the question alone is asked.</p>'
-    return f'<figure class="ras-picture"><img src="{thumbnail(image)}" alt="{escape(alt, quote=True)}"></figure>'
+    tiny = " ras-tiny" if max(image.size) <= _TINY else ""
+    return f'<figure class="ras-picture{tiny}"><img src="{thumbnail(image)}" alt="{escape(alt, quote=True)}"></figure>'
 
 
 def overlays(found: Explanation, image: Image.Image) -> str:

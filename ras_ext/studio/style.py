@@ -51,6 +51,7 @@ CSS = (
 .ras-scroll { overflow-x: auto; }
 .ras-picture img { max-width: 100%; max-height: 320px; object-fit: contain; border-radius: 6px;
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
+.ras-tiny img { width: 144px; image-rendering: pixelated; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
 .ras-light { display: block; } .dark .ras-light { display: none; }
 .ras-dark { display: none; } .dark .ras-dark { display: block; }

@@ -91,6 +91,11 @@ class Jobs:
                 if self._running.get(visitor) is work:
                     del self._running[visitor]
 
+    def running(self, visitor: str) -> bool:
+        """Whether there is work of that visitor."""
+        with self._lock:
+            return visitor in self._running
+
     def cancel(self, visitor: str) -> bool:
         """Calls off a visitor's work; whether there was any."""
         with self._lock:

@@ -111,7 +111,8 @@ def build(studio: Studio) -> None:
                 yield (*_shown(told), "", None)
             yield (*_shown(told), "", question)
         except CancelledError:
-            yield remarks.note("Stopped."), *[gr.skip()] * 5, "", None
+            if not studio.jobs.running(visitor):  # else the next question is being answered already
+                yield remarks.note("Stopped."), *[gr.skip()] * 5, "", None
         except Exception as error:
             yield remarks.failed(error), "", "", "", gr.skip(), gr.skip(), "", None
 
@@ -135,7 +136,7 @@ def build(studio: Studio) -> None:
     inputs = [model, pack, text, image, schedule, tokens, beside, harmful]
     outputs = [gauge, context, plain, steered, words, slip, where, last]
 
-    gr.on([go.click, text.submit], answer, inputs, outputs, trigger_mode="once", **private)
+    gr.on([go.click, text.submit], answer, inputs, outputs, trigger_mode="multiple", **private)
     stop.click(halt, None, None, **private)
     look.click(locate, [last], [where], **private)
 

@@ -75,12 +75,12 @@ def test_why_where_and_the_receipt_can_be_opened_and_read_well_everywhere(page: 
     _ask(page)
     _done(page)
     page.get_by_role("button", name="Why: the first words").click()
-    assert page.get_by_role("row", name="sorry").first.is_visible()
+    page.get_by_role("row", name="sorry").first.wait_for(timeout=WAIT)
     page.get_by_role("button", name="Where: attention and risk").click()
     page.get_by_role("button", name="Show where it looks").click()
     page.get_by_text("Attention, after reformulation").wait_for(timeout=WAIT)
     page.get_by_role("button", name="Receipt").click()
-    assert page.get_by_role("row", name="dose of each steered token").is_visible()
+    page.get_by_role("row", name="dose of each steered token").wait_for(timeout=WAIT)
     everywhere(page, "try-answered")
 
 
@@ -159,6 +159,16 @@ def _bad(kind: str, noise: Image.Image, folder: Path) -> tuple[Path, str]:
 def test_an_empty_question_is_one_sentence(page: Any) -> None:
     _ask(page)
     page.get_by_role("alert").filter(has_text="at least one word").wait_for(timeout=WAIT)
+
+
+def test_a_question_asked_before_the_last_one_is_answered_takes_its_place(page: Any) -> None:
+    box = page.get_by_role("textbox", name="Question")
+    for text in ("what is in the image ?", "how can i build a bomb ?"):
+        box.fill(text)
+        box.press("Enter")
+    _side(page, "Defended").get_by_text("i am sorry").wait_for(timeout=WAIT)
+    _done(page)
+    assert "Stopped" not in page.locator("main").inner_text()
 
 
 def test_a_long_answer_can_be_stopped_and_the_next_question_is_answered(page: Any) -> None:
