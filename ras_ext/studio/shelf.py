@@ -72,8 +72,7 @@ class Shelf:
             InputError: the name cannot be one.
             PackError: it cannot be written; what was there stays.
         """
-        if not NAME.fullmatch(name or ""):
-            raise InputError(f"a pack cannot be called {name!r}; give letters, digits, dots and dashes, or owner/name")
+        self.check(name)
         with tempfile.TemporaryDirectory() as scratch:
             return push(vectors.save(Path(scratch) / "pack"), name, registry=str(self.registry), message=message)
 
@@ -86,3 +85,8 @@ class Shelf:
         if not _RUN.fullmatch(name or ""):
             raise InputError(f"a run cannot be called {name!r}; give letters, digits, dots and dashes")
         return self.folder / "runs" / name / ANSWERS
+
+    def check(self, name: str) -> None:
+        """Raises InputError for what cannot be the name of a pack; to be asked before long work for it."""
+        if not NAME.fullmatch(name or ""):
+            raise InputError(f"a pack cannot be called {name!r}; give letters, digits, dots and dashes, or owner/name")

@@ -80,6 +80,38 @@ CSS = (
 .ras-risk .ras-shade { background: #d2601a; }
 .ras-cell span { position: relative; background: #ffffff; color: #1f2328; border-radius: 3px; padding: 0 3px;
   font-size: .75rem; font-variant-numeric: tabular-nums; }
+.ras-table small { display: block; font-weight: 400; }
+.ras-table th.ras-wrap { white-space: normal; overflow-wrap: normal; }
+.ras-table th[scope=row] { min-width: 8.5rem; overflow-wrap: normal; }
+.ras-curve { margin: 0; color: var(--ras-ink); font-size: 13px; }
+.ras-curve ul { list-style: none; margin: 0; padding: 0; }
+.ras-curve path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.ras-legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin-bottom: .4rem !important; }
+.ras-legend svg { width: 30px; height: 8px; display: inline-block; margin-right: .4rem; }
+.ras-plot { display: flex; } .ras-plot > svg { flex: 1; height: 230px; min-width: 0; overflow: visible; }
+.ras-up span { white-space: nowrap; }
+.ras-up { display: flex; flex-direction: column; justify-content: space-between; width: 46px; text-align: right;
+  padding-right: 6px; margin: -9px 0; }
+.ras-along { display: flex; justify-content: space-between; margin: .3rem -4px .2rem 42px; }
+.ras-rug li { display: flex; align-items: center; }
+.ras-rug span { width: 46px; min-width: 46px; } .ras-rug svg { flex: 1; height: 12px; min-width: 0; overflow: visible; }
+.ras-curve figcaption { margin-top: .4rem; }
+.ras-line-safe { stroke: var(--ras-safe); } .ras-line-unsafe { stroke: var(--ras-unsafe); }
+.ras-grid { stroke: var(--ras-faint); stroke-width: 1 !important; }
+.ras-mark-own { stroke: var(--ras-line); stroke-dasharray: 6 4; } .ras-mark-chosen { stroke: var(--ras-ink); }
+.ras-changes h3, .ras-changes h4, h4.ras-heading { font-weight: 600; margin: .75rem 0 .4rem; color: var(--ras-ink); }
+.ras-change { display: flex; gap: .75rem; padding: .6rem 0; border-bottom: 1px solid var(--ras-faint);
+  color: var(--ras-ink); overflow-wrap: anywhere; }
+.ras-change > div:last-child { flex: 1; min-width: 0; }
+.ras-change dt { font-weight: 600; margin-top: .25rem; } .ras-change dd { margin: 0; }
+.ras-thumb { width: 72px; min-width: 72px; height: 72px; object-fit: contain; font-size: 12px; text-align: center;
+  border: 1px solid var(--ras-faint); border-radius: 4px; }
+.ras-asked { font-weight: 600; }
+.ras-label-unsafe { border-bottom: 2px solid var(--ras-unsafe); }
+.ras-label-safe { border-bottom: 2px solid var(--ras-safe); }
+.ras-hidden summary { cursor: pointer; text-decoration: underline; }
+.ras-hidden[open] { border-left: 4px solid var(--ras-unsafe); padding-left: .6rem; }
+.min_value, .max_value { color: var(--ras-ink) !important; }
 button[role=tab].selected { color: var(--ras-ink) !important; font-weight: 600; }
 .ras-scroll { max-width: 100%; }
 .gradio-container, .gradio-container * { min-width: 0; }

@@ -15,6 +15,7 @@ from ras_ext.studio.pictures import read_picture
 from ras_ext.studio.studio import Studio
 from ras_ext.studio.work import CancelledError, Work
 
+KIND = "try"
 _PACKS_OWN = "the pack's own"
 _LONGEST = 512
 
@@ -99,7 +100,7 @@ def build(studio: Studio) -> None:
         chosen = None if schedule == _PACKS_OWN else schedule
         longest = max(1, min(int(tokens), _LONGEST))
         question = Question(model, pack, text, image, chosen, longest, beside, harmful)
-        visitor = f"{request.session_hash} try"
+        visitor = str(request.session_hash)
 
         def work(tell: Any) -> None:
             ask(studio.desk, question, tell)
@@ -107,17 +108,17 @@ def build(studio: Studio) -> None:
         told = Told(question)
         yield (*_shown(told), "", None)
         try:
-            for told in studio.jobs.run(visitor, Work(work)):
+            for told in studio.jobs.run(visitor, Work(work), KIND):
                 yield (*_shown(told), "", None)
             yield (*_shown(told), "", question)
         except CancelledError:
-            if not studio.jobs.running(visitor):  # else the next question is being answered already
+            if not studio.jobs.running(visitor, KIND):  # else the next question is being answered already
                 yield remarks.note("Stopped."), *[gr.skip()] * 5, "", None
         except Exception as error:
             yield remarks.failed(error), "", "", "", gr.skip(), gr.skip(), "", None
 
     def halt(request: gr.Request) -> None:
-        studio.jobs.cancel(f"{request.session_hash} try")
+        studio.jobs.cancel(str(request.session_hash), KIND)
 
     def locate(question: Question | None) -> str:
         if question is None:
