@@ -50,6 +50,23 @@ CSS = (
 .ras-picture img { max-width: 100%; max-height: 320px; object-fit: contain; border-radius: 6px;
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
+.ras-figure img { width: 100%; min-width: 520px; max-width: 960px; display: block; }
+.ras-dark, .dark .ras-light { display: none !important; }
+.dark .ras-dark { display: block !important; }
+.ras-good::before { content: "✓ "; } .ras-doubtful::before { content: "! "; }
+.ras-good, .ras-doubtful { font-weight: 600; white-space: nowrap; color: var(--ras-ink); }
+.ras-doubtful { border-bottom: 2px solid var(--ras-unsafe); }
+.ras-card { color: var(--ras-ink); overflow-wrap: anywhere; line-height: 1.5; }
+.ras-card h3, .ras-card h4, .ras-card h5, .ras-card h6, .ras-heading { font-weight: 600; margin: 1rem 0 .4rem;
+  color: var(--ras-ink); }
+.ras-card pre { background: var(--ras-soft); padding: .5rem .75rem; border-radius: 4px; white-space: pre-wrap;
+  margin: .5rem 0; }
+.ras-card code, .ras-table code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  font-size: .9em; overflow-wrap: anywhere; }
+.ras-card p, .ras-card ul, .ras-card ol { margin: .5rem 0; } .ras-card ul { list-style: disc inside; }
+.ras-card img { max-width: 100%; background: #ffffff; border-radius: 4px; }
+.ras-card a { color: var(--ras-safe); text-decoration: underline; }
+.ras-scroll:focus-visible { outline: 2px solid var(--ras-safe); }
 @media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
 """
 )

@@ -71,30 +71,30 @@ class Work(Generic[Told]):
 
 
 class Jobs:
-    """The long work of each visitor, one at a time, so that its button can call it off and leaving the page ends it."""
+    """The long work of each visitor, one of a kind at a time, so that a button or leaving the page can call it off."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, Work] = {}
+        self._running: dict[tuple[str, str], Work] = {}
 
-    def run(self, visitor: str, work: Work[Told]) -> Iterator[Told]:
-        """Yields what the work tells; work of the same visitor that still runs is called off first."""
+    def run(self, visitor: str, work: Work[Told], kind: str = "") -> Iterator[Told]:
+        """Yields what the work tells; work of the same visitor and kind that still runs is called off first."""
         with self._lock:
-            before = self._running.get(visitor)
-            self._running[visitor] = work
+            before = self._running.get((visitor, kind))
+            self._running[visitor, kind] = work
         if before is not None:
             before.cancel()
         try:
             yield from work
         finally:
             with self._lock:
-                if self._running.get(visitor) is work:
-                    del self._running[visitor]
+                if self._running.get((visitor, kind)) is work:
+                    del self._running[visitor, kind]
 
-    def cancel(self, visitor: str) -> bool:
-        """Calls off a visitor's work; whether there was any."""
+    def cancel(self, visitor: str, kind: str | None = None) -> bool:
+        """Calls off a visitor's work, of one kind or all of it; whether there was any."""
         with self._lock:
-            work = self._running.get(visitor)
-        if work is not None:
+            found = [work for (whose, what), work in self._running.items() if whose == visitor and kind in (None, what)]
+        for work in found:
             work.cancel()
-        return work is not None
+        return bool(found)
