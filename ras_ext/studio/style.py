@@ -53,6 +53,7 @@ CSS = (
   border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
 .ras-tiny img { width: 144px; image-rendering: pixelated; }
 .upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
+<<<<<<< HEAD
 .ras-light { display: block; } .dark .ras-light { display: none; }
 .ras-dark { display: none; } .dark .ras-dark { display: block; }
 .ras-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -120,5 +121,25 @@ button[role=tab].selected { color: var(--ras-ink) !important; font-weight: 600; 
   .gradio-container .row > * { flex-basis: 100% !important; min-width: 100% !important; }
   .gradio-container .row > button { flex-basis: 40% !important; min-width: 40% !important; }
 }
+=======
+.ras-figure img { width: 100%; min-width: 520px; max-width: 960px; display: block; }
+.ras-dark, .dark .ras-light { display: none !important; }
+.dark .ras-dark { display: block !important; }
+.ras-good::before { content: "✓ "; } .ras-doubtful::before { content: "! "; }
+.ras-good, .ras-doubtful { font-weight: 600; white-space: nowrap; color: var(--ras-ink); }
+.ras-doubtful { border-bottom: 2px solid var(--ras-unsafe); }
+.ras-card { color: var(--ras-ink); overflow-wrap: anywhere; line-height: 1.5; }
+.ras-card h3, .ras-card h4, .ras-card h5, .ras-card h6, .ras-heading { font-weight: 600; margin: 1rem 0 .4rem;
+  color: var(--ras-ink); }
+.ras-card pre { background: var(--ras-soft); padding: .5rem .75rem; border-radius: 4px; white-space: pre-wrap;
+  margin: .5rem 0; }
+.ras-card code, .ras-table code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  font-size: .9em; overflow-wrap: anywhere; }
+.ras-card p, .ras-card ul, .ras-card ol { margin: .5rem 0; } .ras-card ul { list-style: disc inside; }
+.ras-card img { max-width: 100%; background: #ffffff; border-radius: 4px; }
+.ras-card a { color: var(--ras-safe); text-decoration: underline; }
+.ras-scroll:focus-visible { outline: 2px solid var(--ras-safe); }
+@media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
+>>>>>>> wip-cal
 """
 )
