@@ -91,7 +91,6 @@ class Jobs:
                 if self._running.get((visitor, kind)) is work:
                     del self._running[visitor, kind]
 
-<<<<<<< HEAD
     def running(self, visitor: str, kind: str) -> bool:
         """Whether there is work of that visitor and kind."""
         with self._lock:
@@ -100,11 +99,6 @@ class Jobs:
     def cancel(self, visitor: str, kind: str | None = None) -> bool:
         """Calls off a visitor's work, of one kind or all of it; whether there was any."""
         with self._lock:
-=======
-    def cancel(self, visitor: str, kind: str | None = None) -> bool:
-        """Calls off a visitor's work, of one kind or all of it; whether there was any."""
-        with self._lock:
->>>>>>> wip-cal
             found = [work for (whose, what), work in self._running.items() if whose == visitor and kind in (None, what)]
         for work in found:
             work.cancel()
