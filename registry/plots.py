@@ -104,7 +104,14 @@ def risk_histograms(
         return png_of(figure, source)
 
 
-def threshold_plot(rows: Sequence[ScoredQuery], *, s_base: float, source: str | None = None) -> bytes:
+def threshold_plot(
+    rows: Sequence[ScoredQuery],
+    *,
+    s_base: float,
+    theme: Theme = LIGHT,
+    ground: str | None = WHITE,
+    source: str | None = None,
+) -> bytes:
     """PNG of the share of unsafe queries let through and of safe ones flagged as the baseline moves; S_base marked.
 
     On the left each share against the baseline, on the right one against the other.
@@ -113,8 +120,7 @@ def threshold_plot(rows: Sequence[ScoredQuery], *, s_base: float, source: str | 
     through, flagged = ([100 * share for share in shares] for shares in zip(*_shares(stretches), strict=True))
     ends = [stretches[0].low, *(stretch.high for stretch in stretches)]
     here = tuple(100 * share for share in shares_at(rows, s_base))
-    theme = LIGHT
-    with new_figure(_SIZE, 110) as figure:
+    with new_figure(_SIZE, 110, ground) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.stairs(
             through, ends, baseline=None, color=theme.unsafe, lw=1.8, label="unsafe let through (S below S_base)"

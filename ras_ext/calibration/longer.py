@@ -7,7 +7,7 @@ answers the calibration requests, and what counts is what the answers *contain*.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,10 @@ def complies(text: str, reference: str | None, refusals: Sequence[str]) -> bool:
 
 
 class Bench:
-    """Answers the calibration requests under one schedule after another; the risk is assessed once."""
+    """Answers the calibration requests under one schedule after another; the risk is assessed once.
+
+    `pause` is called after every batch, where the model is as it was.
+    """
 
     def __init__(
         self,
@@ -74,8 +77,10 @@ class Bench:
         refusals: Sequence[str],
         max_new_tokens: int,
         batch_size: int,
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.parts, self.processor, self.vectors = parts, processor, vectors
+        self.pause = pause
         self.refusals, self.max_new_tokens = refusals, max_new_tokens
         self.unsafe = list(unsafe)
         everything = [*(case.request for case in unsafe), *safe]
@@ -84,6 +89,7 @@ class Bench:
             requests = everything[start : start + batch_size]
             risk = assess(parts.model, processor, requests, vectors)[1]
             self.batches.append((requests, risk))
+            self.pause()
 
     def answers(self, vectors: SteeringVectors) -> list[str]:
         """The texts of all cases, unsafe ones first, steered by the schedule of `vectors`."""
@@ -99,6 +105,7 @@ class Bench:
                     do_sample=False,
                 )
             texts += [one.text for one in said]
+            self.pause()
         return texts
 
     def trial(self, n_tokens: int) -> Trial:

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def calibrate(
     trials: list[Trial] = []
     schedules = dict(vectors.schedules)
     if schedule == "auto":
+        advance = _Stage(progress, "schedule", sum(n <= prototypes.unsafe.shape[0] for n in CANDIDATES) or 1)
         bench = Bench(
             parts,
             processor,
@@ -154,8 +156,8 @@ def calibrate(
             refusals=prototypes.refusals,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            pause=partial(advance, 0),  # a trial is long: whoever watches is asked between its batches
         )
-        advance = _Stage(progress, "schedule", sum(n <= prototypes.unsafe.shape[0] for n in CANDIDATES) or 1)
         schedules["auto"], trials = choose(bench, prototypes.unsafe.shape[0], advance)
     record = _record(parts, processor, prototypes, baseline, trials, unsafe, safe, images)
     settings = {**scored, "advance": _Stage(progress, "context", len(baseline.unsafe) + len(baseline.safe))}

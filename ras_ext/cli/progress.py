@@ -12,13 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-_TITLES = {
-    "prototypes": "reading how the model refuses",
-    "baseline": "scoring safe and unsafe requests",
-    "context": "trying without the visual context",
-    "schedule": "choosing how long to steer",
-    "answers": "answering",
-}
+from ras_ext.progress_titles import title_of
+
 _PAUSE = 10.0  # seconds between two lines in a log
 
 
@@ -92,7 +87,7 @@ class Watch:
             self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        title, now = _TITLES.get(stage, stage), self._clock()
+        title, now = title_of(stage), self._clock()
         pace = self._paces.setdefault(stage, Pace(now, done))
         pace.reached(now, done)
         if self._bars:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
@@ -79,9 +81,12 @@ def serve(
         server_header=False,
     )
     server = _telling(settings, lambda: announce(address))
+    # The server shuts down and then hands the signal on, by which the process would end before uploads are deleted.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.run(sockets=[listening])
     finally:
+        signal.signal(signal.SIGTERM, before)
         studio.uploads.close()
 
 
@@ -91,14 +96,14 @@ def application(studio: Studio) -> Any:
     from fastapi import FastAPI
 
     from ras_ext.studio.page import build
-    from ras_ext.studio.style import CSS, theme
+    from ras_ext.studio.style import css, theme
 
     return gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         build(studio),
         path="/",
         theme=theme(),
-        css=CSS,
+        head=f"<style>{css()}</style>",  # as `css` it would be put below Gradio's own blocks only
         footer_links=[],
         max_file_size=MOST_BYTES,
         show_error=False,

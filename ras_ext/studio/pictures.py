@@ -69,7 +69,7 @@ def _as_seen(image: Image.Image) -> Picture:
         ground = Image.new("RGBA", clear.size, "white")
         upright = Image.alpha_composite(ground, clear)
         if clear.getchannel("A").getextrema() != (255, 255):
-            remarks.append("its transparent parts laid on white")
+            remarks.append("put on white where it is transparent")
     elif upright.mode == "CMYK":
         remarks.append("turned from CMYK into RGB")
     elif upright.mode in ("I", "I;16", "F"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -31,66 +32,8 @@ def _variables(colours: Theme, ground: str, soft: str) -> str:
     )
 
 
-CSS = (
-    (":root{" + _variables(LIGHT, "#ffffff", "#f3f5f8") + "}\n.dark{" + _variables(DARK, "#14181f", "#1d232c") + "}\n")
-    + """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
-.ras-note { color: var(--ras-ink); background: var(--ras-soft); border-left: 4px solid var(--ras-line);
-  padding: .5rem .75rem; margin: .25rem 0; border-radius: 4px; overflow-wrap: anywhere; }
-.ras-failed, .ras-warned { border-left-color: var(--ras-unsafe); }
-.ras-note ul { margin: .25rem 0 0 1.1rem; list-style: disc; }
-.ras-progress p { margin: 0 0 .25rem; color: var(--ras-ink); }
-.ras-track { height: 10px; border-radius: 5px; background: var(--ras-faint); overflow: hidden; }
-.ras-track > div { height: 100%; background: var(--ras-safe); }
-.ras-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; color: var(--ras-ink); }
-.ras-table th, .ras-table td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--ras-faint);
-  vertical-align: top; overflow-wrap: anywhere; }
-.ras-table td.n, .ras-table th.n { text-align: right; white-space: nowrap; }
-.ras-scroll { overflow-x: auto; }
-.ras-picture img { max-width: 100%; max-height: 320px; object-fit: contain; border-radius: 6px;
-  border: 1px solid var(--ras-faint); image-rendering: auto; display: block; }
-.upload-wrapper .or, [data-testid=upload-text] .or { color: var(--ras-ink) !important; }
-.ras-scroll { contain: inline-size; }
-.ras-table small { display: block; font-weight: 400; }
-.ras-table th.ras-wrap { white-space: normal; overflow-wrap: normal; }
-.ras-table th[scope=row] { min-width: 7.5rem; overflow-wrap: normal; }
-.ras-curve { margin: 0; padding-right: 8px; color: var(--ras-ink); font-size: 13px; }
-.ras-curve ul { list-style: none; margin: 0; padding: 0; }
-.ras-curve path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.ras-legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin-bottom: .4rem !important; }
-.ras-legend svg { width: 30px; height: 8px; display: inline-block; margin-right: .4rem; }
-.ras-plot { display: flex; } .ras-plot > svg { flex: 1; width: 0; height: 230px; min-width: 0; overflow: visible; }
-.ras-up span { white-space: nowrap; }
-.ras-up { display: flex; flex-direction: column; justify-content: space-between; width: 46px; text-align: right;
-  padding-right: 6px; margin: -9px 0; }
-.ras-along { display: flex; justify-content: space-between; margin: .3rem -4px .2rem 42px; }
-.ras-rug li { display: flex; align-items: center; }
-.ras-rug span { width: 46px; min-width: 46px; }
-.ras-rug svg { flex: 1; width: 0; height: 12px; min-width: 0; overflow: visible; }
-.ras-curve figcaption { margin-top: .4rem; }
-.ras-line-safe { stroke: var(--ras-safe); } .ras-line-unsafe { stroke: var(--ras-unsafe); }
-.ras-grid { stroke: var(--ras-faint); stroke-width: 1 !important; }
-.ras-mark-own { stroke: var(--ras-line); stroke-dasharray: 6 4; } .ras-mark-chosen { stroke: var(--ras-ink); }
-.ras-changes h3, .ras-changes h4, h4.ras-heading { font-weight: 600; margin: .75rem 0 .4rem; color: var(--ras-ink); }
-.ras-change { display: flex; gap: .75rem; padding: .6rem 0; border-bottom: 1px solid var(--ras-faint);
-  color: var(--ras-ink); overflow-wrap: anywhere; }
-.ras-change > div:last-child { flex: 1; min-width: 0; }
-.ras-change dt { font-weight: 600; margin-top: .25rem; } .ras-change dd { margin: 0; }
-.ras-thumb { width: 72px; min-width: 72px; height: 72px; object-fit: contain; font-size: 12px; text-align: center;
-  border: 1px solid var(--ras-faint); border-radius: 4px; }
-.ras-settings { color: var(--ras-ink); margin: 0 0 .4rem; }
-.ras-asked { font-weight: 600; }
-.ras-label-unsafe { border-bottom: 2px solid var(--ras-unsafe); }
-.ras-label-safe { border-bottom: 2px solid var(--ras-safe); }
-.ras-hidden summary { cursor: pointer; text-decoration: underline; }
-.ras-hidden[open] { border-left: 4px solid var(--ras-unsafe); padding-left: .6rem; }
-.min_value, .max_value { color: var(--ras-ink) !important; }
-@media (max-width: 640px) {
-  .ras-compare { font-size: 13px; } .ras-compare th small { display: none; }
-  .ras-compare th, .ras-compare td { padding: .2rem .25rem; white-space: normal !important; }
-  .ras-compare th[scope=row] { min-width: 0; }
-}
-@media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
-[role=tab][aria-selected=true] { color: var(--ras-ink) !important; }
-"""
-)
+def css() -> str:
+    """The page's style sheet, its colours first."""
+    light, dark = _variables(LIGHT, "#ffffff", "#f3f5f8"), _variables(DARK, "#14181f", "#1d232c")
+    sheet = (Path(__file__).parent / "studio.css").read_text(encoding="utf-8")
+    return f":root{{{light}}}\n.dark{{{dark}}}\n{sheet}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from ras_ext.errors import InputError
 
 MOST_BYTES = 20 << 20  # of one file
+_STRAY = 60.0  # seconds
 MOST_FILES = 500  # of one upload: a query file and its pictures
 
 
@@ -49,6 +51,7 @@ class Uploads:
             for path in found:
                 path.unlink(missing_ok=True)
                 _remove_if_empty(path.parent, self.arriving)
+            self._sweep()
 
     def keep(self, visitor: str, files: Sequence[Path]) -> Path:
         """Copies files into a folder of the visitor's that goes with the visit; returns it.
@@ -76,6 +79,16 @@ class Uploads:
     def close(self) -> None:
         """Deletes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Removes the empty files that Gradio leaves for every file it hands over; a new one may be just arriving."""
+        for stray in self.arriving.glob("tmp*"):
+            try:
+                found = stray.stat()
+                if not found.st_size and time.time() - found.st_mtime > _STRAY:
+                    stray.unlink()
+            except OSError:  # somebody else was quicker
+                continue
 
     def _checked(self, path: Path) -> Path:
         real = path.resolve()

@@ -91,6 +91,11 @@ class Jobs:
                 if self._running.get((visitor, kind)) is work:
                     del self._running[visitor, kind]
 
+    def running(self, visitor: str, kind: str) -> bool:
+        """Whether there is work of that visitor and kind."""
+        with self._lock:
+            return (visitor, kind) in self._running
+
     def cancel(self, visitor: str, kind: str | None = None) -> bool:
         """Calls off a visitor's work, of one kind or all of it; whether there was any."""
         with self._lock:

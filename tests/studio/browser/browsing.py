@@ -53,7 +53,8 @@ def open_tab(page: Any, name: str) -> None:
     else:
         tab.click()
     page.wait_for_function(
-        "name => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(t => t.innerText.trim() == name)",
+        "name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]"
+        ".some(tab => tab.innerText.trim() == name)",
         arg=name,
     )
 

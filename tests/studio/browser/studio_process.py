@@ -27,7 +27,9 @@ class Running:
 
     def uploads(self) -> list[Path]:
         """Every file that visitors sent and that still lies on this machine."""
-        return [path for path in self.scratch.glob("ras-ext-studio-*/[!e]*/**/*") if path.is_file()]
+        return [
+            path for path in self.scratch.glob("ras-ext-studio-*/[!e]*/**/*") if path.is_file() and path.stat().st_size
+        ]
 
 
 @contextmanager
