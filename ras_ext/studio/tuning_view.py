@@ -21,10 +21,12 @@ _LENGTH = 600  # characters of an answer that are shown
 def compared(outcomes: Outcomes, chosen: Setting, pictures: Thumbnails) -> tuple[str, str, str]:
     """The curve, the table and the changes, as HTML."""
     before, after = outcomes.at(outcomes.own), outcomes.at(chosen)
-    names = (f"pack’s own ({setting_said(outcomes.own)})", f"chosen ({setting_said(chosen)})")
+    names = ("pack’s own", "chosen")
     return (
         drawn(curve(outcomes, chosen.slope), outcomes, chosen),
-        table(shares(before), shares(after), names) + _doubted(outcomes, before, after),
+        f"<p class='ras-settings'>Pack’s own: {setting_said(outcomes.own)}. Chosen: {setting_said(chosen)}.</p>"
+        + table(shares(before), shares(after), names)
+        + _doubted(outcomes, before, after),
         _changed(changes(before, after), pictures),
     )
 
@@ -45,9 +47,9 @@ def table(before: Row, after: Row, names: tuple[str, str], last: str = "change")
         )
     heads = "".join(f"<th scope='col' class='n ras-wrap'>{escape(name)}</th>" for name in (*names, last))
     return (
-        "<div class='ras-scroll' tabindex='0' role='region' aria-label='Shares at both settings'>"
-        f"<table class='ras-table'><thead><tr><th scope='col'>share</th>{heads}</tr></thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        "<div class='ras-scroll' tabindex='0' role='region' aria-label='Shares side by side'>"
+        "<table class='ras-table ras-compare'><thead><tr><th scope='col'>share, with its 95 % interval</th>"
+        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
@@ -57,8 +59,8 @@ def _share(row: Row, key: str) -> str:
         return "–<small>none to count</small>"
     total = getattr(row, _COUNTS[key])
     return (
-        f"{share:.1%}<small>{round(share * total)} of {total}</small>"
-        f"<small>95 %: {interval[0]:.0%} to {interval[1]:.0%}</small>"
+        f"{100 * share:.1f} %<small>{round(share * total)} of {total}</small>"
+        f"<small>{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %</small>"
     )
 
 
@@ -139,7 +141,7 @@ def saved_html(tuned: Tuned, name: str) -> str:
     return (
         note(f"{said} {kept} It can be chosen on the other tabs and published on Registry.")
         + "<h4 class='ras-heading'>Read off, and measured</h4>"
-        + table(tuned.read_off, tuned.measured, ("read off", "measured"), "difference")
+        + table(tuned.read_off, tuned.measured, ("read off", "measured"), "apart")
         + "<h4 class='ras-heading'>Without the defence, and with it</h4>"
-        + table(tuned.undefended, tuned.measured, ("undefended", "measured"), "change")
+        + table(tuned.undefended, tuned.measured, ("without", "with"), "change")
     )

@@ -27,6 +27,7 @@ def answer(page: Any, count: int = 20) -> None:
     number(page, "Number of requests").fill(str(count))
     page.get_by_role("button", name="Answer the set").click()
     page.locator(".ras-curve").wait_for(timeout=LONG)
+    page.get_by_text(f"{count} requests: {count // 2} unsafe").wait_for()
 
 
 def move(page: Any, label: str, value: str) -> None:
@@ -40,7 +41,7 @@ def move(page: Any, label: str, value: str) -> None:
 def test_a_pack_is_tuned_measured_and_saved(page: Any, studio: Running) -> None:
     answer(page)
     everywhere(page, "tune-own")
-    assert "None: every request counts as it did" in page.locator(".ras-note").all_inner_texts()[-1]
+    page.get_by_text("None: every request counts as it did").wait_for()
     move(page, "Slope α", "0.5")
     move(page, "Threshold S_base", "0.45")
     page.locator(".ras-change").first.wait_for()
@@ -104,7 +105,7 @@ def test_a_set_that_was_sent_is_answered_and_one_that_was_not_is_one_sentence(
     page.get_by_text("4 requests: 2 unsafe, 2 safe").wait_for(timeout=LONG)
     page.get_by_role("button", name="Answer the set").click()
     page.locator(".ras-curve").wait_for(timeout=LONG)
-    assert "4 requests that were sent" in page.locator(".ras-note").all_inner_texts()[2]
+    page.get_by_text("on 4 requests that were sent").wait_for()
 
 
 def test_harmful_answers_are_behind_a_click(page: Any) -> None:
