@@ -127,9 +127,10 @@ def build(studio: Studio) -> None:
         except Exception as error:
             yield {**idle, status: failed(error)}
 
-    def call_off(request: gr.Request) -> str:
+    def call_off(request: gr.Request) -> Any:
+        # What is called off says so itself; a word of ours could come behind it.
         running = studio.jobs.cancel(str(request.session_hash), KIND)
-        return note("Calling it off; it ends with the batch it is at." if running else "Nothing is running.")
+        return gr.skip() if running else note("Nothing is running.")
 
     def keep(vectors: SteeringVectors | None, chosen: str, called: str, what: str) -> str:
         try:

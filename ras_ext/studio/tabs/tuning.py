@@ -193,9 +193,10 @@ def build(studio: Studio) -> None:
             yield {**idle, saved: failed(error)}
 
     def call_off(kind: str) -> Any:
-        def function(request: gr.Request) -> str:
+        def function(request: gr.Request) -> Any:
+            # What is called off says so itself; a word of ours could come behind it.
             running = studio.jobs.cancel(str(request.session_hash), kind)
-            return note("Calling it off; it ends with the batch it is at." if running else "Nothing is running.")
+            return gr.skip() if running else note("Nothing is running.")
 
         return function
 
