@@ -25,6 +25,11 @@ test-lmms:
 test-vllm:
 	scripts/test_vllm.sh $(ARGS)
 
+# The studio in Debian's Chromium, and all behind its page: the extra and a driver for the browser come into .venv.
+.PHONY: test-studio
+test-studio: .venv/.ready
+	scripts/test_studio.sh $(ARGS)
+
 # Quantised weights: their packages lie beside the environment, since transformers would import one of them in every command.
 test-quantised: .venv/.ready
 	test -d .venv/quantisers || $(BIN)/python -m pip -q install --no-deps --target .venv/quantisers "torchao>=0.17" "bitsandbytes>=0.49"

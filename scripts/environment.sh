@@ -2,6 +2,8 @@
 #
 #   environment FOLDER OLDEST [NEWEST]    a venv of a Python from OLDEST (such as 3.10) to NEWEST, with a compiler for it
 #   install_ras_ext FOLDER                these sources, built and installed into it without their dependencies
+#   end_if_only_packages ARGUMENT         ends the script if that is --only-packages: all but ras_ext is there, and nothing
+#                                         outside FOLDER was touched, so that it may run beside tests and builds
 
 PYTHON=${PYTHON:-python3}
 TORCH_VERSION=${TORCH_VERSION:-2.13.0}
@@ -57,4 +59,8 @@ install_ras_ext() {
   say "building and installing ras_ext into $1"
   find build -name '*.py' -delete 2>/dev/null || true  # a file that was deleted must not be installed from an earlier build
   $PIP install --no-deps --no-build-isolation --force-reinstall .
+}
+
+end_if_only_packages() {
+  [ "${1:-}" != --only-packages ] || { say "the packages are there"; exit 0; }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # vLLM with the defence inside it, on the CPU: an environment of its own, ras_ext built into it without its dependencies, and
-# the tests that start real engines and servers. Arguments go to pytest. The second run builds only what changed.
+# the tests that start real engines and servers. Arguments go to pytest; --only-packages makes the environment and ends.
+# The second run builds only what changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -16,6 +17,7 @@ if ! cmp -s scripts/vllm.txt $VENV/vllm.txt; then
   $PIP uninstall -y torchaudio torchcodec triton
   cp scripts/vllm.txt $VENV/vllm.txt
 fi
+end_if_only_packages "${1:-}"
 install_ras_ext $VENV
 
 # -P: else the sources would stand before what was installed. As a module: pytest may be the machine's own.

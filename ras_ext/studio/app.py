@@ -72,7 +72,7 @@ def serve(
     address = f"{scheme}://{called}:{listening.getsockname()[1]}"
     hosts = LOOPBACK if is_loopback(host) else None
     settings = uvicorn.Config(
-        Door(application(studio), password=password, hosts=hosts),
+        Door(application(studio), password=password, hosts=hosts, uploads=studio.uploads),
         log_level="warning",
         ssl_certfile=certificate,
         ssl_keyfile=key,

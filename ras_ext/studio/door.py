@@ -12,12 +12,16 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+from ras_ext.studio import named_files
+from ras_ext.studio.uploads import Uploads
+
 Scope = dict
 Receive = Callable[[], Awaitable[dict]]
 Send = Callable[[dict], Awaitable[None]]
 
 USER = "studio"
 MOST_BYTES = 32 << 20  # of one request: an upload's files with what goes round them
+_UPLOAD, _EVENT = "/gradio_api/upload", "/gradio_api/queue/join"
 _WRONG = 1.0  # seconds that a wrong password waits for its answer
 _OPEN = re.compile(
     r"/(?:|config|manifest\.json|favicon\.ico|theme\.css|robots\.txt"
@@ -47,10 +51,18 @@ class Door:
         password: asked for by the browser (HTTP Basic, user ``studio``); None lets everybody in who gets here.
         hosts: names this studio may be called by; another one means that a foreign page had its name resolve to this
             machine. None takes any.
+        uploads: what was sent; events may name no other files, and no more is taken than it has room for.
     """
 
-    def __init__(self, app: Callable, *, password: str | None = None, hosts: tuple[str, ...] | None = None) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(
+        self,
+        app: Callable,
+        *,
+        password: str | None = None,
+        hosts: tuple[str, ...] | None = None,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self._app, self._hosts, self._uploads = app, hosts, uploads
         self._pass = None if password is None else base64.b64encode(f"{USER}:{password}".encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +78,20 @@ class Door:
         if status != 200:
             await _refuse(send, status, said)
             return
+        if self._uploads is not None and scope["path"] == _UPLOAD and await asyncio.to_thread(self._uploads.is_full):
+            await _refuse(
+                send, 507, "others are sending files, and there is room for no more; try again in some minutes"
+            )
+            return
+        if self._uploads is not None and scope["path"] == _EVENT:
+            body = await _whole(receive, named_files.MOST_BYTES)
+            if len(body) > named_files.MOST_BYTES:
+                await _refuse(send, 413, f"an event may have {named_files.MOST_BYTES:,} bytes; ask something shorter")
+                return
+            if said := named_files.wrong(body, self._uploads.arriving):
+                await _refuse(send, 400, said)
+                return
+            receive = _again(body, receive)
         await self._app(scope, _bounded(receive), _guarded(send))
 
     def _verdict(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str]:
@@ -105,6 +131,30 @@ def _bounded(receive: Receive) -> Receive:
         return {"type": "http.disconnect"} if taken > MOST_BYTES else message
 
     return counted
+
+
+async def _whole(receive: Receive, most: int) -> bytes:
+    """A request's body, of which no more is read than goes beyond `most`."""
+    body, more = b"", True
+    while more and len(body) <= most:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read already to who reads it next."""
+    given = False
+
+    async def replayed() -> dict:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
 
 
 def _guarded(send: Send) -> Send:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ras_ext.errors import InputError
@@ -15,6 +16,7 @@ from ras_ext.errors import InputError
 MOST_BYTES = 20 << 20  # of one file
 _STRAY = 60.0  # seconds
 MOST_FILES = 500  # of one upload: a query file and its pictures
+MOST_HELD = 1 << 30  # bytes of all visitors' files at once
 
 
 class Uploads:
@@ -75,6 +77,15 @@ class Uploads:
             folders = self._kept.pop(visitor, [])
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def is_full(self) -> bool:
+        """Whether so much lies here that no more is taken until some of it is deleted."""
+        held = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with suppress(OSError):  # deleted meanwhile
+                    held += os.stat(os.path.join(folder, name)).st_size
+        return held > MOST_HELD
 
     def close(self) -> None:
         """Deletes everything."""

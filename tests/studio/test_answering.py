@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Subject
 
 from ras_ext import Guard, evaluate
 from ras_ext.defenses import build
@@ -19,6 +18,7 @@ from ras_ext.studio.answering import CLOSEST, measure
 from ras_ext.studio.comparison import doubt
 from ras_ext.studio.outcomes import Outcomes, Setting, shares, side
 from ras_ext.studio.run_outcomes import outcomes_of
+from tests.conftest import Subject
 
 # Slopes so small that the risks of the organism's clear cases come to where its answers turn.
 SETTINGS = [Setting(0.5, 0.5), Setting(0.5, 1.0), Setting(0.9, 3.0), Setting(0.99, 4.0)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import Subject
 
 from ras_ext.evaluation.record import Record
 from ras_ext.items import Item
@@ -14,6 +13,7 @@ from ras_ext.studio.outcomes import Outcome, Outcomes, Setting, shares
 from ras_ext.studio.threshold_curve import drawn
 from ras_ext.studio.thumbnails import Thumbnails
 from ras_ext.studio.tuning_view import compared
+from tests.conftest import Subject
 
 
 def record(label: str, *, refused: bool, text: str = "an answer") -> Record:

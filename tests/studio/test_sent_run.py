@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Subject
 from PIL import Image
 
 from ras_ext import Guard, evaluate
@@ -18,6 +17,7 @@ from ras_ext.organism.queries import write_set
 from ras_ext.studio.run_outcomes import outcomes_of
 from ras_ext.studio.sent_run import run_of
 from ras_ext.studio.uploads import Uploads
+from tests.conftest import Subject
 
 
 @pytest.fixture

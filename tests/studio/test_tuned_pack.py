@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Subject
 
 from ras_ext import Guard, SteeringVectors, load_vectors
 from ras_ext.errors import InputError, PackError
@@ -20,6 +19,7 @@ from ras_ext.studio.run_outcomes import outcomes_of
 from ras_ext.studio.shelf import Shelf
 from ras_ext.studio.tuned_pack import Tuned, measure_and_save, retuned
 from ras_ext.studio.work import CancelledError
+from tests.conftest import Subject
 
 CHOSEN = Setting(0.5, 0.5)  # at which the organism refuses some of the safe requests as well
 
