@@ -69,11 +69,12 @@ def studio(
 ) -> None:
     """Open a local page: try the defence, tune it, calibrate, publish packs. Without MODEL: the built-in organism."""
     with speaking(json) as out:
-        from ras_ext.studio.app import check_door, need_gradio, serve
+        from ras_ext.studio.app import check_certificate, check_door, need_gradio, serve
 
         need_gradio()
         password = _password(password_file)
         check_door(host, password)
+        check_certificate(*(None if file is None else str(file) for file in (certificate, key)))
         from ras_ext.studio.desk import Desk
         from ras_ext.studio.shelf import Shelf
         from ras_ext.studio.studio import Studio

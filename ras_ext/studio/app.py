@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -40,6 +41,25 @@ def check_door(host: str, password: str | None) -> None:
         )
 
 
+def check_certificate(certificate: str | None, key: str | None) -> None:
+    """Raises InputError where https could not be served with these files."""
+    if certificate is None:
+        if key is not None:
+            raise InputError(f"the key {key} is of no use without its certificate; give --certificate too")
+        return
+    for file in filter(None, (certificate, key)):
+        if not os.path.isfile(file):
+            raise InputError(f"there is no file {file}; give --certificate and --key as PEM files")
+    try:
+        # An empty password: OpenSSL would ask the terminal for that of an encrypted key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise InputError(
+            f"https cannot be served with {certificate} ({error}); give a PEM certificate and its private key, "
+            "without a passphrase"
+        ) from None
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach that address."""
     try:
@@ -70,7 +90,7 @@ def serve(
     listening = _listen(host, port)
     scheme, called = "https" if certificate else "http", f"[{host}]" if ":" in host else host
     address = f"{scheme}://{called}:{listening.getsockname()[1]}"
-    hosts = LOOPBACK if is_loopback(host) else None
+    hosts = (*LOOPBACK, called.lower()) if is_loopback(host) else None
     settings = uvicorn.Config(
         Door(application(studio), password=password, hosts=hosts, uploads=studio.uploads),
         log_level="warning",

@@ -63,6 +63,8 @@ class Desk:
         """
         if name not in self.names:
             raise InputError(f"there is no model {name!r} in this studio; it was started with {', '.join(self.names)}")
+        if (found := self._opened.get(name)) is not None:
+            return found  # not behind the lock, which another model may hold for minutes
         with self._lock:
             if name not in self._opened:
                 self._opened[name] = self._load(name)
@@ -76,7 +78,8 @@ class Desk:
             PackMismatchError: it was made for another model.
         """
         key = (pack, schedule)
-        found = opened.guards.get(key)
+        guards = opened.guards
+        found = guards.get(key)
         if found is None:
             from ras_ext.loading import load_vectors
 
@@ -85,15 +88,15 @@ class Desk:
                 name, model=opened.model, processor=opened.processor, registry=registry, **self._loading
             )
             found = Guard(opened.model, opened.processor, vectors, schedule=schedule, remember=64)
-            opened.guards[key] = found
-            while len(opened.guards) > _GUARDS:
-                opened.guards.pop(next(iter(opened.guards)))
+            guards[key] = found
+            for old in list(guards)[:-_GUARDS]:
+                guards.pop(old, None)
         return found
 
     def forget_guards(self) -> None:
         """After packs changed: a name may mean other bytes now."""
-        for opened in self._opened.values():
-            opened.guards.clear()
+        for opened in list(self._opened.values()):
+            opened.guards = {}  # a new one: another thread may be at the old
 
     def _load(self, name: str) -> Opened:
         must_fit(name, self._places(name), self._device)

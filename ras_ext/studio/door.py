@@ -69,8 +69,9 @@ class Door:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
-            return  # the page uses no web sockets
+        if scope["type"] == "websocket":  # the page uses none
+            await send({"type": "websocket.close", "code": 1008})
+            return
         headers = dict(scope["headers"])
         status, said = self._verdict(scope, headers)
         if status == 401 and b"authorization" in headers:
@@ -107,7 +108,7 @@ class Door:
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, f"{scope['method']} is not used here"
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and _site(origin) != host:
             return 403, "another site's page may not use this studio"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > MOST_BYTES:
@@ -118,6 +119,14 @@ class Door:
 def _name(host: str) -> str:
     """The host without its port."""
     return re.sub(r":\d+$", "", host).lower()
+
+
+def _site(origin: str) -> str | None:
+    """Host and port of an origin; None for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _bounded(receive: Receive) -> Receive:

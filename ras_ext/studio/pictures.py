@@ -12,6 +12,7 @@ from ras_ext.errors import InputError
 
 MOST_PIXELS = 25_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def read_picture(path: Path) -> Picture:
             image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         raise InputError(f"{name!r} is no image that can be read here; send a PNG, JPEG or WebP") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of damaged files raise anything
         raise InputError(f"{name!r} cannot be read ({error}); send an intact PNG, JPEG or WebP") from None
     with image:
         width, height = image.size
@@ -48,15 +51,26 @@ def read_picture(path: Path) -> Picture:
                 f"{name!r} has {width * height / 1e6:.0f} megapixels ({width} × {height}), more than the "
                 f"{MOST_PIXELS / 1e6:.0f} taken here; make it smaller"
             )
-        if (frames := getattr(image, "n_frames", 1)) > 1:
-            raise InputError(
-                f"{name!r} is animated ({frames} frames), and a model would see one; send a single picture"
-            )
         try:
+            if (frames := _frames(image)) > 1:
+                raise InputError(
+                    f"{name!r} is animated ({frames} frames), and a model would see one; send a single picture"
+                )
             image.load()
+            if image.mode not in _MODES:
+                raise InputError(
+                    f"{name!r} has pixels of the type {image.mode}, not of 8 bits a channel; save it as PNG or JPEG"
+                )
             return _as_seen(image)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
             raise InputError(f"{name!r} is damaged ({error}); send an intact file") from None
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pictures the file shows one after the other; what cameras put behind a JPEG is never shown."""
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def _as_seen(image: Image.Image) -> Picture:
@@ -72,6 +86,4 @@ def _as_seen(image: Image.Image) -> Picture:
             remarks.append("put on white where it is transparent")
     elif upright.mode == "CMYK":
         remarks.append("turned from CMYK into RGB")
-    elif upright.mode in ("I", "I;16", "F"):
-        raise ValueError(f"its pixels are of the type {upright.mode}, not of 8 bits")
     return Picture(upright.convert("RGB"), ", ".join(remarks))

@@ -9,7 +9,7 @@ from ras_ext.sentences import sentence
 
 def failed(error: BaseException) -> str:
     """An error as one sentence, read out at once by a screen reader."""
-    said = escape(sentence(error))
+    said = escape(sentence(error).rstrip(".") or type(error).__name__)
     return f'<p class="ras-note ras-failed" role="alert">{said[0].upper()}{said[1:]}.</p>'
 
 

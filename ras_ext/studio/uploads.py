@@ -37,8 +37,10 @@ class Uploads:
             InputError: there is none, there are too many, one is too large, or one is none of what was sent.
         """
         given = [] if paths is None else [paths] if isinstance(paths, (str, Path)) else list(paths)
-        found = [self._checked(Path(path)) for path in given]
+        found: list[Path] = []
         try:
+            for path in given:
+                found.append(self._checked(Path(path)))  # one by one: those before a bad one are deleted all the same
             if not found:
                 raise InputError("no file was sent; choose one")
             if len(found) > MOST_FILES:
@@ -65,10 +67,10 @@ class Uploads:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"two of the files sent are called {twice[0]!r}; give each its own name")
         folder = Path(tempfile.mkdtemp(prefix="visit-", dir=self.folder))
-        for path in files:
-            shutil.copyfile(path, folder / path.name)
         with self._lock:
             self._kept.setdefault(visitor, []).append(folder)
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
         return folder
 
     def forget(self, visitor: str) -> None:
@@ -102,10 +104,13 @@ class Uploads:
                 continue
 
     def _checked(self, path: Path) -> Path:
-        real = path.resolve()
-        if self.arriving.resolve() not in real.parents or not real.is_file():
-            raise InputError(f"{path.name!r} is no file that was sent from this page; send it again")
-        return real
+        try:
+            real = path.resolve()
+            if self.arriving.resolve() in real.parents and real.is_file():
+                return real
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a name that no system takes
+            pass
+        raise InputError(f"{path.name[:120]!r} is no file that was sent from this page; send it again")
 
 
 def _remove_if_empty(folder: Path, top: Path) -> None:
