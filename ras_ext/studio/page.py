@@ -24,8 +24,18 @@ def build(studio: Studio) -> Any:
         gr.Markdown(_INTRO)
         with gr.Tabs():
             for name, tab in (("Try", trying), ("Tune", tuning), ("Calibrate", calibrating), ("Registry", registry)):
-                with gr.Tab(name):
-                    tab.build(studio)
+                with gr.Tab(name) as shown:
+                    refresh = tab.build(studio)
+                if refresh is not None:
+                    # What was saved or pulled on one tab is there when another is opened, and when the page is.
+                    gr.on(
+                        [page.load, shown.select],
+                        refresh.function,
+                        list(refresh.inputs),
+                        refresh.outputs,
+                        api_visibility="private",
+                        show_progress="hidden",
+                    )
 
         def leave(request: gr.Request) -> None:
             studio.leave(str(request.session_hash))

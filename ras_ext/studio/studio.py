@@ -37,6 +37,12 @@ class Studio:
     signing: Path | None = None
     signatures: dict[str, Any] = field(default_factory=dict)
 
+    def pack_choices(self) -> list[tuple[str, str]]:
+        """The packs that can be used now, as (label, name); the one that the page begins with is always among them."""
+        offers = {offer.name: offer.label for offer in self.shelf.packs()}
+        offers.setdefault(self.pack, self.pack)
+        return [(label, name) for name, label in offers.items()]
+
     def leave(self, visitor: str) -> None:
         """A visitor closed the page: their work ends, what they sent is deleted."""
         self.jobs.cancel(visitor)

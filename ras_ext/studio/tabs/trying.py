@@ -12,6 +12,7 @@ from ras_ext.items import Item
 from ras_ext.studio import regions, remarks, showing
 from ras_ext.studio.asking import Question, Told, ask, explained
 from ras_ext.studio.pictures import read_picture
+from ras_ext.studio.refresh import Refresh
 from ras_ext.studio.studio import Studio
 from ras_ext.studio.work import CancelledError, Work
 
@@ -20,7 +21,7 @@ _PACKS_OWN = "the pack's own"
 _LONGEST = 512
 
 
-def build(studio: Studio) -> None:
+def build(studio: Studio) -> Refresh:
     """Builds the tab."""
     image, harmful, last = gr.State(None), gr.State(False), gr.State(None)
     with gr.Row():
@@ -41,7 +42,7 @@ def build(studio: Studio) -> None:
                 stop = gr.Button("Stop", min_width=80)
             with gr.Accordion("Settings", open=False):
                 model = gr.Dropdown(studio.desk.names, value=studio.desk.names[0], label="Model")
-                pack = gr.Dropdown(_packs(studio), value=studio.pack, label="Steering vectors")
+                pack = gr.Dropdown(studio.pack_choices(), value=studio.pack, label="Steering vectors")
                 schedule = gr.Dropdown([_PACKS_OWN, "paper", "auto"], value=_PACKS_OWN, label="Schedule")
                 tokens = gr.Slider(8, _LONGEST, value=64, step=8, label="Longest answer, in tokens")
                 beside = gr.Checkbox(True, label="Answer without the defence as well")
@@ -140,18 +141,13 @@ def build(studio: Studio) -> None:
     gr.on([go.click, text.submit], answer, inputs, outputs, trigger_mode="multiple", **private)
     stop.click(halt, None, None, **private)
     look.click(locate, [last], [where], **private)
+    return Refresh(lambda: gr.Dropdown(studio.pack_choices()), [pack])
 
 
 def _shown(told: Told) -> tuple[Any, ...]:
     """Gauge, context, both answers, why, receipt."""
     late = (showing.why(told.words), showing.receipt(told)) if told.stage == "done" else (gr.skip(), gr.skip())
     return showing.gauge(told), showing.seen(told), showing.undefended(told), showing.defended(told), *late
-
-
-def _packs(studio: Studio) -> list[tuple[str, str]]:
-    offers = {offer.name: offer.label for offer in studio.shelf.packs()}
-    offers.setdefault(studio.pack, studio.pack)
-    return [(label, name) for name, label in offers.items()]
 
 
 def _name(item: Item) -> str:

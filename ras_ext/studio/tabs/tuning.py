@@ -12,6 +12,7 @@ from ras_ext.evaluation.report import Report
 from ras_ext.items import Item
 from ras_ext.studio import tuning_sets
 from ras_ext.studio.outcomes import Outcomes, Setting
+from ras_ext.studio.refresh import Refresh
 from ras_ext.studio.remarks import failed, note
 from ras_ext.studio.sent_items import items_of
 from ras_ext.studio.sent_run import run_of
@@ -39,7 +40,7 @@ _RUN = (
 )
 
 
-def build(studio: Studio) -> None:
+def build(studio: Studio) -> Refresh:
     """Builds the tab."""
     pictures = Thumbnails()
     first = studio.desk.names[0]
@@ -47,7 +48,7 @@ def build(studio: Studio) -> None:
     loaded, items, report = gr.State(None), gr.State(None), gr.State(None)
     with gr.Row():
         model = gr.Dropdown(studio.desk.names, value=first, label="Model to tune for")
-        pack = gr.Dropdown(_packs(studio), value=studio.pack, label="Pack to tune")
+        pack = gr.Dropdown(studio.pack_choices(), value=studio.pack, label="Pack to tune")
     choices = tuning_sets.sources(studio, first)
     source = gr.Radio(choices, value=choices[0][1], label="Requests")
     count = gr.Slider(
@@ -107,7 +108,7 @@ def build(studio: Studio) -> None:
         }
 
     def refreshed() -> dict[Any, Any]:
-        return {pack: gr.Dropdown(_packs(studio)), run: gr.Dropdown(studio.shelf.runs())}
+        return {pack: gr.Dropdown(studio.pack_choices()), run: gr.Dropdown(studio.shelf.runs())}
 
     def begin(
         called: str,
@@ -204,7 +205,6 @@ def build(studio: Studio) -> None:
     where = [count, set_group, run, run_group, start]
     model.change(model_chosen, model, [source, *where], **quiet)
     source.input(source_chosen, source, where, **quiet)
-    gr.on(fn=refreshed, inputs=None, outputs=[pack, run], **quiet)  # as the page is opened
     for widget, state, line, read in (
         (set_files, items, set_said, _set_sent(studio)),
         (run_files, report, run_said, _run_sent(studio)),
@@ -226,12 +226,7 @@ def build(studio: Studio) -> None:
     back.click(reset, loaded, [status, threshold, slope, *view], **quiet)
     save.click(keep, [loaded, threshold, slope, name, message], [saved, save, stop, pack, run], **quiet)
     stop.click(call_off(SAVE), None, saved, **quiet)
-
-
-def _packs(studio: Studio) -> list[tuple[str, str]]:
-    offers = [(offer.label, offer.name) for offer in studio.shelf.packs()]
-    known = {name for _, name in offers}
-    return offers if studio.pack in known else [(studio.pack, studio.pack), *offers]
+    return Refresh(refreshed, [pack, run])
 
 
 def _least(own: Setting) -> float:
