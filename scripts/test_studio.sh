@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The studio as people use it: Debian's Chromium on real studios of the organism, with the tests of all that is behind the
-# page. Arguments go to pytest. The extra `studio` and the packages of scripts/studio.txt come into .venv, where the
+# The studio as people use it: Debian's Chromium on real studios of the organism. What is behind the page is tested by make test.
+# Arguments go to pytest. The extra `studio` and the packages of scripts/studio.txt come into .venv, where the
 # second run finds them. Screenshots lie in build/studio.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,4 +28,4 @@ CHROMIUM=${RAS_EXT_CHROMIUM:-/usr/bin/chromium}
 
 # In two processes of one thread each, as in make test. A file stays in one, whose browser and studio it shares.
 RAS_EXT_REQUIRE_STUDIO=1 RAS_EXT_CHROMIUM=$CHROMIUM OMP_NUM_THREADS=1 \
-  $VENV/bin/python -m pytest -n 2 --dist loadfile tests/studio tests/cli/test_cli_studio.py "$@"
+  $VENV/bin/python -m pytest -n 2 --dist loadfile tests/studio/browser tests/cli/test_cli_studio.py "$@"
