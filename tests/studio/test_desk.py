@@ -146,7 +146,7 @@ def test_guards_can_be_forgotten_while_others_are_made(make: Callable[..., Desk]
 
     def guards() -> None:
         try:
-            for _ in range(10):
+            for _ in range(3):
                 for schedule in (None, "paper", "auto"):
                     desk.guard(opened, ORGANISM, schedule)
         except BaseException as error:

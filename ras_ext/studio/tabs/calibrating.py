@@ -63,10 +63,17 @@ def build(studio: Studio) -> None:
         gr.Markdown(_FILES, padding=True)
         said = [gr.HTML(), gr.HTML(), gr.HTML()]
         with gr.Row():
-            unsafe_file = gr.File(label="Unsafe queries (.txt)", file_types=[".txt"], height=140)
-            safe_file = gr.File(label="Safe queries (.txt)", file_types=[".txt"], height=140)
+            unsafe_file = gr.File(
+                label="Unsafe queries (.txt)", file_types=[".txt"], height=140, elem_id="ras-calibrate-unsafe"
+            )
+            safe_file = gr.File(
+                label="Safe queries (.txt)", file_types=[".txt"], height=140, elem_id="ras-calibrate-safe"
+            )
         items_files = gr.File(
-            label="Labelled requests (.jsonl and its pictures), optional", file_count="multiple", height=180
+            label="Labelled requests (.jsonl and its pictures), optional",
+            file_count="multiple",
+            height=180,
+            elem_id="ras-calibrate-requests",
         )
     with gr.Row():
         schedule = gr.Radio([(_SCHEDULES[one], one) for one in SCHEDULES], value="auto", label="Schedule")
