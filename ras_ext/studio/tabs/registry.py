@@ -29,6 +29,8 @@ _PUBLISH = (
     "the one of this machine."
 )
 _PRIVATE, _PUBLIC = "its owner only (private)", "everybody (public)"
+_REACH = "check the network and HF_ENDPOINT, then try again"
+_LATER = "try again later"
 _AGAIN = "a dry run shows whether it arrived all the same"
 
 
@@ -64,9 +66,8 @@ def build(studio: Studio) -> Refresh:
         compare = gr.Button("Compare", scale=1, min_width=140)
     compared = gr.HTML()
     gr.Markdown(f"### Publish\n{_PUBLISH}")
-    with gr.Row():
-        what = gr.Dropdown(_both(places), value=None, label="Pack to publish")
-        name = gr.Textbox(label="Name there (owner/name)", max_length=200)
+    what = gr.Dropdown(_both(places), value=None, label="Pack to publish")
+    name = gr.Textbox(label="Name there (owner/name)", max_length=200)
     with gr.Row():
         to = gr.Radio([(LABELS[one], one) for one in targets], value=next(iter(targets), None), label="Publish to")
         sight = gr.Radio(
@@ -87,9 +88,12 @@ def build(studio: Studio) -> Refresh:
 
     def list_packs(where: str, text: str) -> Iterator[dict[Any, Any]]:
         try:
-            asked = LABELS[places.check(where)]
-            yield {status: note(f"Asking {asked[0].lower()}{asked[1:]}…")}
-            found = within(_LISTING, "the list of packs", lambda: places.listed(where, text or ""))
+            label = LABELS[places.check(where)]
+            yield {status: note(f"{label}: asking…")}
+            asked = "the Hub's list of packs" if where == HUB else "the list of packs"
+            found = within(
+                _LISTING, asked, lambda: places.listed(where, text or ""), _REACH if where == HUB else _LATER
+            )
             yield {
                 status: note(_counted(found, where, text or "")),
                 pack: gr.Dropdown(_choices(found), value=found[0].key if len(found) == 1 else None),
