@@ -71,10 +71,10 @@ def studio(
     with speaking(json) as out:
         from ras_ext.studio.app import check_certificate, check_door, need_gradio, serve
 
-        need_gradio()
         password = _password(password_file)
         check_door(host, password)
         check_certificate(*(None if file is None else str(file) for file in (certificate, key)))
+        need_gradio()
         from ras_ext.studio.desk import Desk
         from ras_ext.studio.shelf import Shelf
         from ras_ext.studio.studio import Studio

@@ -9,12 +9,14 @@ import ssl
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ras_ext.errors import InputError, MissingExtraError
 from ras_ext.studio.door import Door
-from ras_ext.studio.studio import Studio
 from ras_ext.studio.uploads import MOST_BYTES
+
+if TYPE_CHECKING:
+    from ras_ext.studio.studio import Studio
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 LEAST_PASSWORD = 8

@@ -51,7 +51,6 @@ def test_without_gradio_the_extra_is_named(tmp_path: Path) -> None:
     assert "pip install 'ras-ext[studio]'" in refused(tmp_path, before=WITHOUT_GRADIO)
 
 
-@pytest.mark.usefixtures("need_gradio")
 def test_others_need_a_password(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "some-name"):
         said = refused(tmp_path, "--host", host)
@@ -59,7 +58,6 @@ def test_others_need_a_password(tmp_path: Path) -> None:
         assert "--password-file" in said
 
 
-@pytest.mark.usefixtures("need_gradio")
 def test_a_password_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short").write_text("seven77\n")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
@@ -87,7 +85,6 @@ def test_models_and_packs_that_are_not_there_are_named(tmp_path: Path) -> None:
     assert "absent.jsonl" in refused(tmp_path, "--examples", "absent.jsonl")
 
 
-@pytest.mark.usefixtures("need_gradio")
 def test_a_certificate_that_cannot_be_served_is_named(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no certificate\n")
     assert "there is no file absent.pem" in refused(tmp_path, "--certificate", "absent.pem")

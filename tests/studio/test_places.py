@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Subject
 from studio.registry_places import studio_in, with_slope
 
 from ras_ext.errors import InputError, PackError, RegistryError
@@ -16,6 +15,7 @@ from ras_ext.registry.trust import make_key_pair
 from ras_ext.studio.patience import within
 from ras_ext.studio.places import HUB, MACHINE, SAVED, TEAM
 from ras_ext.studio.registry_view import difference, history, seen_html, verified
+from tests.conftest import Subject
 
 ORGANISM = builtin_root() / "organism" / "pack"
 

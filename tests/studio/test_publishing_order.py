@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Subject
 from studio.registry_places import studio_in, with_slope
 
 from ras_ext.errors import InputError, SignatureError
@@ -18,6 +17,7 @@ from ras_ext.studio.places import HUB, MACHINE, SAVED, TEAM, Places
 from ras_ext.studio.publishing import Order, publish, rehearse
 from ras_ext.studio.registry_view import published
 from ras_ext.studio.studio import Studio
+from tests.conftest import Subject
 
 ORGANISM = builtin_root() / "organism" / "pack"
 ORDER = Order(SAVED, "mine@v1", TEAM, "team/mine", "first")
