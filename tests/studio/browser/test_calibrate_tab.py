@@ -9,7 +9,7 @@ import pytest
 
 from ras_ext.organism.queries import text_queries, write_set
 from ras_ext.registry import FolderRegistry
-from tests.studio.browser.browsing import everywhere, open_tab
+from tests.studio.browser.browsing import everywhere, look, open_tab
 from tests.studio.browser.studio_process import Running
 
 pytest.importorskip("gradio")
@@ -80,7 +80,7 @@ def test_a_calibration_is_called_off_and_begun_again_by_keyboard(page: Any, quer
     page.get_by_role("button", name="Calibrate", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_role("progressbar").first.wait_for(timeout=LONG)
-    everywhere(page, "calibrate-running")
+    look(page, "calibrate-running")
     off = page.get_by_role("button", name="Call off", exact=True)
     off.focus()
     page.keyboard.press("Enter")
