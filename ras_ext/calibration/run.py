@@ -44,6 +44,7 @@ class _Stage:
 
     def __call__(self, count: int) -> None:
         self.done += count
+        self.total = max(self.total, self.done)  # text is read a second time where images of it told nothing apart
         if self.report:
             self.report(self.name, self.done, self.total)
 

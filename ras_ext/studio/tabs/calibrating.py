@@ -75,6 +75,7 @@ def build(studio: Studio) -> None:
             height=180,
             elem_id="ras-calibrate-requests",
         )
+        forget = gr.Button("Forget what was sent", size="sm")
     with gr.Row():
         schedule = gr.Radio([(_SCHEDULES[one], one) for one in SCHEDULES], value="auto", label="Schedule")
         licence = gr.Textbox(label="Licence of the pack (optional)", placeholder="apache-2.0", max_length=100)
@@ -167,12 +168,10 @@ def build(studio: Studio) -> None:
         (unsafe_file, unsafe, said[0], "unsafe queries"),
         (safe_file, safe, said[1], "safe queries"),
     ):
-        widget.upload(_list_sent(studio, what), widget, [state, line], api_visibility="private")
-        for gone in (widget.clear, widget.delete):
-            gone(lambda: (None, ""), None, [state, line], api_visibility="private", show_progress="hidden")
-    items_files.upload(_items_sent(studio), items_files, [images, said[2]], api_visibility="private")
-    for gone in (items_files.clear, items_files.delete):
-        gone(_items_gone, None, [images, said[2]], api_visibility="private", show_progress="hidden")
+        widget.upload(_list_sent(studio, what), widget, [state, line, widget], api_visibility="private")
+    items_files.upload(_items_sent(studio), items_files, [images, said[2], items_files], api_visibility="private")
+    sent = [unsafe, safe, images, *said]
+    forget.click(_forgotten, None, sent, api_visibility="private", show_progress="hidden")
     inputs = [model, name, source, unsafe, safe, images, schedule, licence, regions]
     outputs = [status, result, saved, made, saving, start, cancel]
     start.click(begin, inputs, outputs, api_visibility="private", show_progress="hidden")
@@ -202,29 +201,33 @@ def _filled(own: Queries, default: Queries) -> Queries:
 
 
 def _list_sent(studio: Studio, what: str) -> Any:
-    def read(path: str | None) -> tuple[list[str] | None, str]:
+    def read(path: str | None) -> tuple[list[str] | None, str, None]:  # the last empties the box: the file is gone
         try:
             with studio.uploads.taken(path) as (file,):
                 queries = read_query_file(file)
-            return queries, note(f"{len(queries)} {what} were read from {file.name}.")
+            return queries, note(f"{len(queries)} {what} were read from {file.name}."), None
         except Exception as error:
-            return None, failed(error)
+            return None, failed(error), None
 
     return read
 
 
 def _items_sent(studio: Studio) -> Any:
-    def read(paths: list[str] | None, request: gr.Request) -> tuple[list[Item] | None, str]:
+    def read(paths: list[str] | None, request: gr.Request) -> tuple[list[Item] | None, str, None]:
         try:
             with studio.uploads.taken(paths) as files:
                 items = items_of(files, studio.uploads, str(request.session_hash))
             bad = sum(item.label == "unsafe" for item in items)
-            return items, note(f"{len(items)} labelled requests were read: {bad} unsafe, {len(items) - bad} safe.")
+            return (
+                items,
+                note(f"{len(items)} labelled requests were read: {bad} unsafe, {len(items) - bad} safe."),
+                None,
+            )
         except Exception as error:
-            return None, failed(error)
+            return None, failed(error), None
 
     return read
 
 
-def _items_gone() -> tuple[None, str]:
-    return None, note("No labelled requests: what was sent is not used.")
+def _forgotten() -> tuple[None, None, None, str, str, str]:
+    return None, None, None, note("Nothing that was sent is used."), "", ""

@@ -9,7 +9,7 @@ import pytest
 
 from ras_ext.organism.queries import text_queries, write_set
 from ras_ext.registry import FolderRegistry
-from tests.studio.browser.browsing import everywhere, open_tab
+from tests.studio.browser.browsing import everywhere, look, open_tab
 from tests.studio.browser.studio_process import Running
 
 pytest.importorskip("gradio")
@@ -63,7 +63,8 @@ def test_a_pack_is_calibrated_on_own_files_read_saved_and_chosen(
     table = page.get_by_role("region", name="What was found")
     assert "Separation of the similarities" in table.inner_text()
     assert "Spread of the prototype" in table.inner_text()
-    assert page.get_by_role("img", name="Histograms").first.is_visible()
+    assert page.locator("img.ras-light[alt^=Histograms]").is_visible()
+    assert not page.locator("img.ras-dark[alt^=Histograms]").is_visible()
     everywhere(page, "calibrate-found")
     page.get_by_label("What is new in this version (optional)").fill("a test")
     for said in ("Saved as browsed-calibration@v1", "Nothing is new: browsed-calibration@v1"):
@@ -79,7 +80,7 @@ def test_a_calibration_is_called_off_and_begun_again_by_keyboard(page: Any, quer
     page.get_by_role("button", name="Calibrate", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_role("progressbar").first.wait_for(timeout=LONG)
-    everywhere(page, "calibrate-running")
+    look(page, "calibrate-running")
     off = page.get_by_role("button", name="Call off", exact=True)
     off.focus()
     page.keyboard.press("Enter")
@@ -102,6 +103,9 @@ def test_what_cannot_be_used_is_one_sentence(page: Any, tmp_path: Path, queries:
     page.locator("#ras-calibrate-requests input[type=file]").set_input_files(lonely)
     page.get_by_role("alert").get_by_text("pictures that were not sent: a.png").wait_for(timeout=LONG)
     everywhere(page, "calibrate-bad")
+    page.get_by_role("button", name="Forget what was sent").click()
+    page.get_by_text("Nothing that was sent is used.").wait_for(timeout=LONG)
+    assert page.get_by_role("alert").count() == 0
     page.get_by_label("Name of the pack").fill("../up")
     _start(page)
     page.get_by_role("alert").get_by_text("A pack cannot be called '../up'").wait_for(timeout=LONG)
