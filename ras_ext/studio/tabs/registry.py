@@ -215,8 +215,8 @@ def build(studio: Studio) -> Refresh:
     for gone in (key_file.clear, key_file.delete):
         gone(lambda: (None, ""), None, [keys, key_said], **quiet)
     settings = [what, to, name, sight, message, sign]
-    # Another setting needs a dry run of its own; the push compares once more by itself.
-    gr.on([one.input for one in settings], lambda: gr.Button(interactive=False), None, go, **quiet)
+    # Another setting, pasted or typed, needs a dry run of its own; the push compares once more by itself.
+    gr.on([one.change for one in settings], lambda: gr.Button(interactive=False), None, go, **quiet)
     to.input(lambda target: gr.Radio(visible=target == HUB), to, sight, **quiet)
     what.input(_suggested, [what, name], name, **quiet)
     dry.click(try_out, settings, [done, go, rehearsal], **quiet)
