@@ -63,16 +63,16 @@ def answered(page: Any) -> tuple[str, str]:
     page.get_by_text("first word after").wait_for()
     page.wait_for_function("() => !document.querySelector('.ras-cursor')")
     sides = [
-        page.get_by_role("region", name=f"{side} answer").locator(".ras-text") for side in ("Defended", "Undefended")
+        page.get_by_role("region", name=f"{side} answer", exact=True).locator(".ras-text")
+        for side in ("Defended", "Undefended")
     ]
     return sides[0].text_content().strip(), sides[1].text_content().strip()
 
 
 def test_eight_people_at_once_each_get_their_own_answer(studio: Running, browser: Any) -> None:
     alone = {}
-    with people(browser, studio, 1) as (page,):
-        for question in QUESTIONS:
-            page.reload()
+    for question in QUESTIONS:
+        with people(browser, studio, 1) as (page,):
             fill(page, question)
             ask(page)
             alone[question] = answered(page)
