@@ -74,7 +74,14 @@ def calibrating(page: Any, folder: Path) -> None:
 
 def registry(page: Any, folder: Path) -> None:
     tab(page, "Registry")
-    take(page, folder, "registry", height=1200)
+    page.get_by_label("Saved in this studio").check()
+    page.get_by_role("button", name="List the packs").click()
+    chosen = page.get_by_role("combobox", name="Pack (pick one")
+    chosen.click()
+    page.get_by_role("option").first.click()
+    page.get_by_role("button", name="Read its card").click()
+    page.locator(".ras-card").wait_for(timeout=LONG)
+    take(page, folder, "registry", height=1500)
 
 
 def main() -> None:

@@ -83,8 +83,9 @@ def studio(
         shelf = Shelf(folder)
         signatures = options.signatures(require_signature, trusted_key, trust)
         opens = partial(open_model, device=device, dtype=dtype)
-        desk = Desk([model, *(also or [])], shelf, opens=opens, places=_place, device=device, **signatures)
         pack = need_pack(model, vectors)
+        models = [model, *(also or [])]
+        desk = Desk(models, shelf, opens=opens, places=_place, device=device, packs=[pack], **signatures)
         uploads = Uploads()
         try:
             found = Studio(

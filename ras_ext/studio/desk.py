@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ras_ext.errors import InputError
+from ras_ext.errors import InputError, PackNotFoundError
 from ras_ext.guard import Guard
 from ras_ext.studio.room import must_fit
 from ras_ext.studio.shelf import Shelf
@@ -36,6 +36,7 @@ class Desk:
         opens: from a name to (model, processor).
         places: from a name to its folder or Hub id.
         device: where models are put.
+        packs: names of packs that are offered besides those of the shelf.
         loading: what else `load_vectors` is given, such as the signatures that are required.
     """
 
@@ -47,10 +48,12 @@ class Desk:
         opens: Callable[[str], tuple[Any, Any]],
         places: Callable[[str], str],
         device: str | None = None,
+        packs: Sequence[str] = (),
         **loading: Any,
     ) -> None:
         self.names, self.shelf = list(dict.fromkeys(names)), shelf
         self._opens, self._places, self._device, self._loading = opens, places, device, loading
+        self._packs = frozenset(packs)
         self._opened: dict[str, Opened] = {}
         self._lock = threading.Lock()
 
@@ -83,6 +86,8 @@ class Desk:
         if found is None:
             from ras_ext.loading import load_vectors
 
+            if pack not in self._packs and all(pack != offer.name for offer in self.shelf.packs()):
+                raise PackNotFoundError(f"there is no pack {pack!r} in this studio; choose one that it offers")
             name, registry = self.shelf.place(pack)
             vectors = load_vectors(
                 name, model=opened.model, processor=opened.processor, registry=registry, **self._loading

@@ -54,9 +54,12 @@ class Shelf:
                     found.append(Offer(f"{called} (saved here)", HERE + called, record.base_model))
         own = normal_url(self.registry)
         for entry in list_packs():
-            name = f"{entry.source}/{entry.name}" if "://" in entry.source else entry.name
-            if entry.source != own:  # a copy of what was listed above
-                found.append(Offer(name, name, entry.base_model))
+            if entry.source == own:  # a copy of what was listed above
+                continue
+            elsewhere = "://" in entry.source  # which can be a path of this machine
+            name = f"{entry.source}/{entry.name}" if elsewhere else entry.name
+            label = f"{entry.name} (from a folder registry)" if elsewhere else name
+            found.append(Offer(label, name, entry.base_model))
         return found
 
     def place(self, name: str) -> tuple[str, str | None]:
