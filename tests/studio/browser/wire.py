@@ -7,7 +7,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import httpx
+import pytest
+
+httpx = pytest.importorskip("httpx", reason="httpx comes with Gradio; make test-studio runs this")
 
 FILE = {"_type": "gradio.FileData"}
 
