@@ -102,6 +102,8 @@ def test_it_says_where_it_is_once_and_leaves_nothing_behind(tmp_path: Path, endi
         [sys.executable, "-c", CALL, "studio", "--no-browser", "--port", "0", "--json", "--folder", "here"],
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(scratch)},
+        # Who runs the tests in the background has this signal ignored, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -29,8 +29,6 @@ def test_the_tabs_are_walked_by_keyboard(page: Any) -> None:
 
 def test_a_phone_opens_every_tab(page: Any) -> None:
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-    page.reload()
-    page.get_by_role("tab", name="Try", exact=True).wait_for()
     for name in TABS:
         open_tab(page, name)
         fits(page)
